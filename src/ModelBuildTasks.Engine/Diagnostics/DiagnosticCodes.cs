@@ -1,0 +1,121 @@
+namespace ModelBuildTasks.Engine.Diagnostics;
+
+/// <summary>Every diagnostic code with its title. A code has a page in <c>docs/diagnostics</c> and is never given a second meaning.</summary>
+public static class DiagnosticCodes
+{
+    // MBT1xxx: the manifest and the datasets it names.
+
+    /// <summary>The manifest is not valid YAML.</summary>
+    public const string ManifestSyntax = "MBT1001";
+
+    /// <summary>A key that the manifest does not know.</summary>
+    public const string UnknownKey = "MBT1002";
+
+    /// <summary>The same key twice in one mapping.</summary>
+    public const string DuplicateKey = "MBT1003";
+
+    /// <summary>A value of the wrong type or form.</summary>
+    public const string WrongType = "MBT1004";
+
+    /// <summary>A required key is missing.</summary>
+    public const string MissingKey = "MBT1005";
+
+    /// <summary>A value outside its range, or a combination that makes no sense.</summary>
+    public const string InvalidValue = "MBT1006";
+
+    /// <summary>A name (dataset, recipe, runtime, target) that is not defined.</summary>
+    public const string UnknownName = "MBT1007";
+
+    /// <summary>Two targets, or two manifests, give artifacts of the same name.</summary>
+    public const string DuplicateName = "MBT1008";
+
+    /// <summary>A file or folder that the manifest names does not exist.</summary>
+    public const string FileNotFound = "MBT1009";
+
+    /// <summary>A feature of the manifest that this version does not have yet.</summary>
+    public const string NotAvailable = "MBT1010";
+
+    /// <summary>An impossible order or combination of passes.</summary>
+    public const string ImpossiblePasses = "MBT1011";
+
+    /// <summary>The manifest's <c>version</c> is not one that this tool reads.</summary>
+    public const string ManifestVersion = "MBT1012";
+
+    /// <summary>A dataset file cannot be read: wrong format, truncated, or too large.</summary>
+    public const string DatasetUnreadable = "MBT1020";
+
+    /// <summary>A dataset does not fit the model's inputs (name, type or shape).</summary>
+    public const string DatasetDoesNotFit = "MBT1021";
+
+    /// <summary>A dataset has no samples.</summary>
+    public const string DatasetEmpty = "MBT1022";
+
+    /// <summary>A pass or metric needs data or labels and has none.</summary>
+    public const string DataMissing = "MBT1023";
+
+    // MBT2xxx: reading, compressing and writing models.
+
+    /// <summary>The model file is not an ONNX model (empty, text, a Git LFS pointer, truncated).</summary>
+    public const string NotAModel = "MBT2001";
+
+    /// <summary>The model is damaged: sizes, names or graphs that contradict each other.</summary>
+    public const string DamagedModel = "MBT2002";
+
+    /// <summary>External data outside the model's folder, missing, or shorter than the model says.</summary>
+    public const string ExternalData = "MBT2003";
+
+    /// <summary>ONNX Runtime refuses to load or to run the original model.</summary>
+    public const string OriginalDoesNotRun = "MBT2004";
+
+    /// <summary>The artifact was written but does not load or run; it was not put in place.</summary>
+    public const string ArtifactDoesNotRun = "MBT2005";
+
+    /// <summary>A pass could do nothing at all with the model (a warning).</summary>
+    public const string NothingDone = "MBT2006";
+
+    /// <summary>The artifact cannot be written.</summary>
+    public const string CannotWrite = "MBT2007";
+
+    // MBT3xxx: gates.
+
+    /// <summary>Accuracy is outside its limits.</summary>
+    public const string AccuracyGate = "MBT3001";
+
+    /// <summary>Agreement with the original is outside its limits.</summary>
+    public const string AgreementGate = "MBT3002";
+
+    /// <summary>The signal-to-quantization-noise ratio is outside its limits.</summary>
+    public const string SqnrGate = "MBT3003";
+
+    /// <summary>Cosine similarity is outside its limits.</summary>
+    public const string CosineGate = "MBT3004";
+
+    /// <summary>The mean squared error is outside its limits.</summary>
+    public const string MseGate = "MBT3005";
+
+    /// <summary>The negative log-likelihood is outside its limits.</summary>
+    public const string NllGate = "MBT3006";
+
+    /// <summary>The artifact is larger than allowed.</summary>
+    public const string SizeGate = "MBT3007";
+
+    /// <summary>The artifact is slower than allowed.</summary>
+    public const string LatencyGate = "MBT3008";
+
+    /// <summary>A gate failed and <c>on_failure: original</c> put the untouched model in place (a warning).</summary>
+    public const string OriginalKept = "MBT3009";
+
+    // MBT9xxx: the environment.
+
+    /// <summary>An internal error: a bug of this tool.</summary>
+    public const string InternalError = "MBT9001";
+
+    /// <summary>The worker process ended abnormally.</summary>
+    public const string WorkerCrashed = "MBT9002";
+
+    /// <summary>This platform has no ONNX Runtime library in the package.</summary>
+    public const string UnsupportedPlatform = "MBT9003";
+
+    /// <summary>The worker or the .NET host was not found.</summary>
+    public const string WorkerNotFound = "MBT9004";
+}

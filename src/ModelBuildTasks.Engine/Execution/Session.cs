@@ -1,0 +1,122 @@
+using System.Runtime.InteropServices;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+using ModelBuildTasks.Engine.Data;
+using ModelBuildTasks.Engine.Onnx;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
+using Tensor = ModelBuildTasks.Engine.Data.Tensor;
+
+namespace ModelBuildTasks.Engine.Execution;
+
+/// <summary>How a model is loaded.</summary>
+/// <param name="Threads">Intra-op threads. One thread gives the same bits on every machine size.</param>
+/// <param name="Optimize">Whether ONNX Runtime may rewrite the graph as it does in an app. Off when intermediate values are observed.</param>
+public sealed record SessionSettings(int Threads = 1, bool Optimize = true)
+{
+    /// <summary>Where the graph as ONNX Runtime rewrote it is written to, or null.</summary>
+    public string? OptimizedModelPath { get; init; }
+}
+
+/// <summary>A model in ONNX Runtime on the CPU. Runs may be made from several threads at once.</summary>
+public sealed class Session : IDisposable
+{
+    private readonly InferenceSession _session;
+
+    /// <summary>Loads a file.</summary>
+    /// <exception cref="OnnxRuntimeException">ONNX Runtime refuses the model.</exception>
+    public Session(string path, SessionSettings? settings = null)
+    {
+        using var options = Options(settings ?? new());
+        _session = new InferenceSession(path, options);
+    }
+
+    /// <summary>Loads a model from memory (below 2 GB).</summary>
+    /// <exception cref="OnnxRuntimeException">ONNX Runtime refuses the model.</exception>
+    public Session(byte[] model, SessionSettings? settings = null)
+    {
+        using var options = Options(settings ?? new());
+        _session = new InferenceSession(model, options);
+    }
+
+    /// <summary>The model's inputs in its order.</summary>
+    public IReadOnlyList<ValueDescription> Inputs => [.. _session.InputNames.Select(n => Describe(n, _session.InputMetadata[n]))];
+
+    /// <summary>The model's outputs in its order.</summary>
+    public IReadOnlyList<ValueDescription> Outputs => [.. _session.OutputNames.Select(n => Describe(n, _session.OutputMetadata[n]))];
+
+    /// <summary>Runs the model and copies the named outputs (all of them when <paramref name="outputs"/> is null); non-tensor outputs are left out.</summary>
+    /// <exception cref="OnnxRuntimeException">ONNX Runtime failed in the run.</exception>
+    public IReadOnlyDictionary<string, Tensor> Run(IReadOnlyDictionary<string, Tensor> inputs, IReadOnlyCollection<string>? outputs = null)
+    {
+        var result = new Dictionary<string, Tensor>();
+        Run(inputs, outputs ?? _session.OutputNames, (name, type, shape, bytes) => result[name] = new Tensor(type, shape, bytes.ToArray()));
+        return result;
+    }
+
+    /// <summary>Runs the model and shows each output in place, without a copy; the span ends with the call.</summary>
+    /// <exception cref="OnnxRuntimeException">ONNX Runtime failed in the run.</exception>
+    public void Run(IReadOnlyDictionary<string, Tensor> inputs, IReadOnlyCollection<string> outputs, OutputVisitor visit)
+    {
+        var values = new List<OrtValue>();
+        var pins = new List<GCHandle>();
+        try
+        {
+            foreach (var input in inputs.Values)
+                values.Add(ToOrtValue(input, pins));
+            using var options = new RunOptions();
+            using var results = _session.Run(options, [.. inputs.Keys], values, outputs);
+            var i = 0;
+            foreach (var name in outputs)
+            {
+                var value = results[i++];
+                if (!value.IsTensor)
+                    continue;
+                var info = value.GetTensorTypeAndShape();
+                if (info.ElementDataType == TensorElementType.String)
+                    continue;
+                // An empty tensor has no buffer to look at.
+                var bytes = info.ElementCount == 0 ? [] : value.GetTensorMutableRawData();
+                visit(name, (DataType)(int)info.ElementDataType, info.Shape, bytes);
+            }
+        }
+        finally
+        {
+            values.ForEach(v => v.Dispose());
+            pins.ForEach(p => p.Free());
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _session.Dispose();
+
+    // The element types of ONNX Runtime carry the numbers of the file format.
+    private static ValueDescription Describe(string name, NodeMetadata metadata) => metadata.IsTensor
+        ? new(name, (DataType)(int)metadata.ElementDataType, [.. metadata.Dimensions.Select(d => (long)d)])
+        : new(name, DataType.Undefined, null);
+
+    private static OrtValue ToOrtValue(Tensor tensor, List<GCHandle> pins)
+    {
+        var pin = GCHandle.Alloc(tensor.Bytes, GCHandleType.Pinned);
+        pins.Add(pin);
+        return OrtValue.CreateTensorValueWithData(
+            OrtMemoryInfo.DefaultInstance, (TensorElementType)(int)tensor.Type, tensor.Shape, pin.AddrOfPinnedObject(), tensor.Bytes.Length);
+    }
+
+    private static SessionOptions Options(SessionSettings settings)
+    {
+        var options = new SessionOptions
+        {
+            IntraOpNumThreads = settings.Threads,
+            InterOpNumThreads = 1,
+            ExecutionMode = ExecutionMode.ORT_SEQUENTIAL,
+            GraphOptimizationLevel = settings.Optimize ? GraphOptimizationLevel.ORT_ENABLE_ALL : GraphOptimizationLevel.ORT_DISABLE_ALL,
+            LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL,
+        };
+        if (settings.OptimizedModelPath is not null)
+            options.OptimizedModelFilePath = settings.OptimizedModelPath;
+        return options;
+    }
+}
+
+/// <summary>Looks at one output of a run.</summary>
+public delegate void OutputVisitor(string name, DataType type, long[] shape, ReadOnlySpan<byte> bytes);

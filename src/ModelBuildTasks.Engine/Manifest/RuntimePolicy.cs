@@ -1,0 +1,45 @@
+namespace ModelBuildTasks.Engine.Manifest;
+
+/// <summary>What a runtime can execute and is fast at. Policies are data: <c>build/runtimes/*.yaml</c>, or a user's own file.</summary>
+/// <param name="Name">Such as <c>ort-cpu</c>.</param>
+/// <param name="Opset">The operator set that models are upgraded to where they can be.</param>
+/// <param name="Operators">What is known of each operator type; others are left alone.</param>
+public sealed record RuntimePolicy(string Name, int Opset, IReadOnlyDictionary<string, OperatorPolicy> Operators)
+{
+    /// <summary>Hash of the file's text, for cache keys.</summary>
+    public string ContentHash { get; init; } = "";
+}
+
+/// <summary>The part an operator plays in a quantized graph.</summary>
+public enum OperatorRole
+{
+    /// <summary>Has a weight to quantize: Conv, MatMul, Gemm, Gather.</summary>
+    Weighted,
+
+    /// <summary>Computes on quantized activations with scales of its own: Add, Mul, Sigmoid, AveragePool.</summary>
+    Arithmetic,
+
+    /// <summary>Moves values and keeps scale and zero point: Reshape, Transpose, MaxPool, Resize.</summary>
+    Movement,
+
+    /// <summary>Is absorbed into its producer's range: Relu, Clip.</summary>
+    Activation,
+}
+
+/// <summary>How a weighted operator may be quantized.</summary>
+public enum QuantizedForm
+{
+    /// <summary>Quantize/dequantize pairs with calibrated activation ranges.</summary>
+    Static,
+
+    /// <summary>DynamicQuantizeLinear and integer arithmetic.</summary>
+    Dynamic,
+
+    /// <summary>Weights in 8 bits, arithmetic in float.</summary>
+    Weights,
+}
+
+/// <summary>What a runtime can do with one operator.</summary>
+/// <param name="Role">The part it plays.</param>
+/// <param name="Forms">For weighted operators: the forms the runtime executes, the preferred first.</param>
+public sealed record OperatorPolicy(OperatorRole Role, IReadOnlyList<QuantizedForm> Forms);

@@ -1,0 +1,86 @@
+using Microsoft.Win32.SafeHandles;
+
+namespace ModelBuildTasks.Engine.Onnx;
+
+/// <summary>The values of one tensor as ONNX raw data: little-endian, row-major, 4- and 2-bit types packed low bits first. Immutable.</summary>
+public abstract class Payload
+{
+    /// <summary>Bytes of raw data.</summary>
+    public abstract long Length { get; }
+
+    /// <summary>Copies <paramref name="destination"/>.Length bytes that start at <paramref name="offset"/>.</summary>
+    /// <exception cref="Diagnostics.ModelBuildException">The file behind the payload ended early or is damaged.</exception>
+    public abstract void Read(long offset, Span<byte> destination);
+
+    /// <summary>All bytes, in a new array.</summary>
+    public byte[] ToArray()
+    {
+        var bytes = new byte[Length];
+        Read(0, bytes);
+        return bytes;
+    }
+
+    /// <summary>Streams all bytes without holding more than a buffer of them.</summary>
+    public void CopyTo(Stream destination)
+    {
+        var buffer = new byte[(int)Math.Min(Length, 1 << 20)];
+        for (long offset = 0; offset < Length; offset += buffer.Length)
+        {
+            var part = buffer.AsSpan(0, (int)Math.Min(buffer.Length, Length - offset));
+            Read(offset, part);
+            destination.Write(part);
+        }
+    }
+}
+
+/// <summary>A payload that a pass computed.</summary>
+internal sealed class MemoryPayload(ReadOnlyMemory<byte> bytes) : Payload
+{
+    public override long Length => bytes.Length;
+
+    public override void Read(long offset, Span<byte> destination) =>
+        bytes.Span.Slice(checked((int)offset), destination.Length).CopyTo(destination);
+}
+
+/// <summary>Raw bytes at one place of a file: <c>raw_data</c>, packed <c>float_data</c> and <c>double_data</c>, or external data.</summary>
+internal sealed class FilePayload(SourceFile file, long offset, long length) : Payload
+{
+    public override long Length => length;
+
+    public override void Read(long start, Span<byte> destination)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(start + destination.Length, length);
+        file.Read(offset + start, destination);
+    }
+}
+
+/// <summary>An open, read-only file that payloads point into.</summary>
+internal sealed class SourceFile : IDisposable
+{
+    private readonly SafeFileHandle _handle;
+
+    public SourceFile(string path)
+    {
+        Path = path;
+        _handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
+        Length = RandomAccess.GetLength(_handle);
+    }
+
+    public string Path { get; }
+
+    public long Length { get; }
+
+    public void Read(long offset, Span<byte> destination)
+    {
+        while (destination.Length > 0)
+        {
+            var read = RandomAccess.Read(_handle, destination, offset);
+            if (read == 0)
+                throw new Diagnostics.ModelBuildException(Diagnostics.DiagnosticCodes.DamagedModel, $"'{Path}' ended while its tensors were read");
+            destination = destination[read..];
+            offset += read;
+        }
+    }
+
+    public void Dispose() => _handle.Dispose();
+}
