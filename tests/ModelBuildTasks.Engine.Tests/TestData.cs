@@ -5,15 +5,10 @@ internal static class TestData
 {
     public static string Path(string relative) => System.IO.Path.Combine(AppContext.BaseDirectory, "data", relative);
 
-    /// <summary>An empty folder that the test run leaves behind in the system's temporary folder only when it crashes.</summary>
-    public static TemporaryFolder Folder() => new();
-}
+    /// <summary>The folder of the solution, under which the samples have their models and data.</summary>
+    public static string Root { get; } = Find(AppContext.BaseDirectory);
 
-internal sealed class TemporaryFolder : IDisposable
-{
-    public string Path { get; } = Directory.CreateTempSubdirectory("mbt-test-").FullName;
-
-    public string File(string name) => System.IO.Path.Combine(Path, name);
-
-    public void Dispose() => Directory.Delete(Path, recursive: true);
+    private static string Find(string folder) =>
+        File.Exists(System.IO.Path.Combine(folder, "ModelBuildTasks.sln")) ? folder
+        : Find(System.IO.Path.GetDirectoryName(folder) ?? throw new DirectoryNotFoundException("the tests do not run inside the repository"));
 }

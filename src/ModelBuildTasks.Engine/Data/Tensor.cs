@@ -1,3 +1,4 @@
+using System.Collections.ObjectModel;
 using System.Runtime.InteropServices;
 using ModelBuildTasks.Engine.Onnx;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
@@ -61,7 +62,14 @@ public sealed record ValueDescription(string Name, DataType Type, long[]? Shape)
 /// <param name="Inputs">A tensor for each model input.</param>
 /// <param name="Labels">Labels of the samples, flattened (one a sample, or one a position), or null.</param>
 /// <param name="Count">Samples in the batch.</param>
-public sealed record Batch(IReadOnlyDictionary<string, Tensor> Inputs, long[]? Labels, int Count);
+public sealed record Batch(IReadOnlyDictionary<string, Tensor> Inputs, long[]? Labels, int Count)
+{
+    /// <summary>
+    /// Whether a sequence starts here: inputs that are fed back (<see cref="IDataset.Feedback"/>) take the value in <see cref="Inputs"/>,
+    /// which is the initial one, and not the output of the run before. False for data without feedback.
+    /// </summary>
+    public bool SequenceStart { get; init; }
+}
 
 /// <summary>A dataset fitted to a model. Enumerating reads files as it goes; two enumerations give the same values.</summary>
 public interface IDataset
@@ -77,6 +85,12 @@ public interface IDataset
 
     /// <summary>SHA-256 over everything that decides the values, in hex: the files' contents and the options.</summary>
     string ContentHash { get; }
+
+    /// <summary>
+    /// For streaming models: outputs of the model by the inputs that they are fed back to. Then batches hold one sample, must be run in
+    /// order, and each model that is run on them gets its own outputs. Empty for data whose samples do not depend on each other.
+    /// </summary>
+    IReadOnlyDictionary<string, string> Feedback => ReadOnlyDictionary<string, string>.Empty;
 
     /// <summary>The batches, in order.</summary>
     IEnumerable<Batch> Batches();

@@ -76,6 +76,9 @@ public static class DiagnosticCodes
     /// <summary>The artifact cannot be written.</summary>
     public const string CannotWrite = "MBT2007";
 
+    /// <summary>A run of a model did not end in time and was stopped.</summary>
+    public const string RunDoesNotEnd = "MBT2008";
+
     // MBT3xxx: gates.
 
     /// <summary>Accuracy is outside its limits.</summary>

@@ -3,7 +3,7 @@ using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 namespace ModelBuildTasks.Engine.Onnx;
 
 /// <summary>Widths of the ONNX element types.</summary>
-public static class ElementTypes
+internal static class ElementTypes
 {
     /// <summary>Bits of one element; 0 for strings and unknown types.</summary>
     public static int Bits(DataType type) => type switch
@@ -21,7 +21,7 @@ public static class ElementTypes
 
     /// <summary>Bytes of raw data for <paramref name="count"/> elements.</summary>
     /// <exception cref="OverflowException">More than 2^63 bits.</exception>
-    public static long ByteLength(DataType type, long count) => (checked(count * Bits(type)) + 7) / 8;
+    public static long ByteLength(DataType type, long count) => checked((count * Bits(type)) + 7) / 8;
 
     /// <summary>The name that users know: float32, int8, ...</summary>
     public static string Name(DataType type) => type switch

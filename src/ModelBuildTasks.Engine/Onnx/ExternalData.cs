@@ -16,7 +16,16 @@ internal sealed class ExternalData(string modelPath, PayloadStore payloads)
     {
         var entries = tensor.ExternalData.ToLookup(e => e.Key, e => e.Value);
         var location = entries["location"].FirstOrDefault() ?? throw Bad(tensor, "names no file");
-        var file = Open(tensor, location);
+        SourceFile file;
+        try
+        {
+            file = Open(tensor, location);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw Bad(tensor, $"cannot be read from '{Printable(location)}': {e.Message}", e);
+        }
+
         var offset = Number(tensor, entries["offset"].FirstOrDefault()) ?? 0;
         var length = Number(tensor, entries["length"].FirstOrDefault()) ?? expected;
         if (length != expected)
@@ -67,6 +76,6 @@ internal sealed class ExternalData(string modelPath, PayloadStore payloads)
 
     private static string Printable(string text) => new([.. text.Take(200).Select(c => char.IsControl(c) ? '?' : c)]);
 
-    private ModelBuildException Bad(TensorProto tensor, string why) =>
-        new(DiagnosticCodes.ExternalData, $"'{modelPath}': external data of tensor '{tensor.Name}' {why}");
+    private ModelBuildException Bad(TensorProto tensor, string why, Exception? inner = null) =>
+        new(DiagnosticCodes.ExternalData, $"'{modelPath}': external data of tensor '{Printable(tensor.Name)}' {why}", inner: inner);
 }

@@ -4,7 +4,7 @@ using AttributeType = ModelBuildTasks.Engine.Onnx.AttributeProto.Types.Attribute
 namespace ModelBuildTasks.Engine.Onnx;
 
 /// <summary>Reading and editing nodes and attributes.</summary>
-public static class GraphExtensions
+internal static class GraphExtensions
 {
     /// <summary>Whether the node is the operator of the default domain.</summary>
     public static bool Is(this NodeProto node, string opType) => node.OpType == opType && node.IsStandard();

@@ -8,7 +8,7 @@ namespace ModelBuildTasks.Engine.Onnx;
 /// A node that reads a value inside a nested body counts as its consumer. Names of outer graphs are found through
 /// the index of the graph around this one.
 /// </summary>
-public sealed class GraphIndex
+internal sealed class GraphIndex
 {
     private readonly Dictionary<string, NodeProto> _producers = [];
     private readonly Dictionary<string, List<NodeProto>> _consumers = [];

@@ -19,6 +19,8 @@ internal static class ModelReader
             var model = new OnnxModel(proto, payloads, path);
             if (proto.Graph is null || proto.Graph.Node.Count == 0 && proto.Graph.Output.Count == 0)
                 throw NotAModel(path, "it has no graph");
+            if (proto.Graph.Output.Count == 0)
+                throw NotAModel(path, "its graph has no outputs");
             var external = new ExternalData(path, payloads);
             foreach (var tensor in TensorWalk.All(proto))
                 Bind(tensor, payloads, external, path);

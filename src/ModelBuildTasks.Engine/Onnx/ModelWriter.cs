@@ -26,7 +26,7 @@ internal static class ModelWriter
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(target)!);
-            var size = TensorWalk.All(model.Proto).Where(t => t.HasPayloadRef).Sum(t => model.Payloads[t.PayloadRef].Length);
+            var size = PayloadBytes(model);
             var written = model;
             if (size > inlineLimit)
                 written = MoveOut(model, target + ".data");
@@ -43,6 +43,10 @@ internal static class ModelWriter
             File.Delete(temporary);
         }
     }
+
+    /// <summary>Bytes of all tensors as the writer would put them into one file.</summary>
+    internal static long PayloadBytes(OnnxModel model) =>
+        TensorWalk.All(model.Proto).Sum(model.ByteLength);
 
     public static byte[] ToBytes(OnnxModel model)
     {
@@ -65,29 +69,37 @@ internal static class ModelWriter
     {
         var clone = model.Clone();
         var temporary = dataPath + ".tmp";
-        using (var data = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20))
+        try
         {
-            // One payload that several tensors share is written once.
-            var places = new Dictionary<long, long>();
-            foreach (var tensor in TensorWalk.All(clone.Proto).Where(t => t.HasPayloadRef && model.Payloads[t.PayloadRef].Length >= ExternalThreshold))
+            using (var data = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20))
             {
-                var payload = model.Payloads[tensor.PayloadRef];
-                if (!places.TryGetValue(tensor.PayloadRef, out var offset))
+                // One payload that several tensors share is written once.
+                var places = new Dictionary<long, long>();
+                foreach (var tensor in TensorWalk.All(clone.Proto).Where(t => t.HasPayloadRef && model.Payloads[t.PayloadRef].Length >= ExternalThreshold))
                 {
-                    data.Write(new byte[(Alignment - (int)(data.Position % Alignment)) % Alignment]);
-                    places[tensor.PayloadRef] = offset = data.Position;
-                    payload.CopyTo(data);
-                }
+                    var payload = model.Payloads[tensor.PayloadRef];
+                    if (!places.TryGetValue(tensor.PayloadRef, out var offset))
+                    {
+                        data.Write(new byte[(Alignment - (int)(data.Position % Alignment)) % Alignment]);
+                        places[tensor.PayloadRef] = offset = data.Position;
+                        payload.CopyTo(data);
+                    }
 
-                tensor.ClearPayloadRef();
-                tensor.DataLocation = TensorProto.Types.DataLocation.External;
-                tensor.ExternalData.Add(new StringStringEntryProto { Key = "location", Value = Path.GetFileName(dataPath) });
-                tensor.ExternalData.Add(new StringStringEntryProto { Key = "offset", Value = $"{offset}" });
-                tensor.ExternalData.Add(new StringStringEntryProto { Key = "length", Value = $"{payload.Length}" });
+                    tensor.ClearPayloadRef();
+                    tensor.DataLocation = TensorProto.Types.DataLocation.External;
+                    tensor.ExternalData.Add(new StringStringEntryProto { Key = "location", Value = Path.GetFileName(dataPath) });
+                    tensor.ExternalData.Add(new StringStringEntryProto { Key = "offset", Value = $"{offset}" });
+                    tensor.ExternalData.Add(new StringStringEntryProto { Key = "length", Value = $"{payload.Length}" });
+                }
             }
+
+            File.Move(temporary, dataPath, overwrite: true);
+        }
+        finally
+        {
+            File.Delete(temporary);
         }
 
-        File.Move(temporary, dataPath, overwrite: true);
         return clone;
     }
 

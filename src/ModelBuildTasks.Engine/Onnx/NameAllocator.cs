@@ -1,7 +1,7 @@
 namespace ModelBuildTasks.Engine.Onnx;
 
 /// <summary>Hands out value names that no graph of a model uses yet.</summary>
-public sealed class NameAllocator
+internal sealed class NameAllocator
 {
     private readonly HashSet<string> _taken = [];
 

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using ModelBuildTasks.Engine.Data;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Onnx;
@@ -20,13 +21,29 @@ public sealed class OnnxModel : IDisposable
     public ModelProto Proto { get; }
 
     /// <summary>The payloads of all tensors, shared with clones.</summary>
-    public PayloadStore Payloads { get; }
+    internal PayloadStore Payloads { get; }
 
     /// <summary>The file the model was read from.</summary>
     public string? SourcePath { get; }
 
     /// <summary>The main graph.</summary>
     public GraphProto Graph => Proto.Graph;
+
+    /// <summary>
+    /// The inputs that a caller must give, in the model's order, as the model declares them: initializers that are listed as
+    /// inputs have a value already. What is not a tensor is of an undefined type.
+    /// </summary>
+    public IReadOnlyList<ValueDescription> Inputs
+    {
+        get
+        {
+            var given = Graph.Initializer.Select(t => t.Name).ToHashSet();
+            return [.. Graph.Input.Where(i => !given.Contains(i.Name)).Select(i => ValueTypes.Describe(i) ?? new(i.Name, DataType.Undefined, null))];
+        }
+    }
+
+    /// <summary>The outputs in the model's order, as the model declares them. What is not a tensor, or has no declared type, is of an undefined type.</summary>
+    public IReadOnlyList<ValueDescription> Outputs => [.. Graph.Output.Select(o => ValueTypes.Describe(o) ?? new(o.Name, DataType.Undefined, null))];
 
     /// <summary>The version of the default operator set.</summary>
     public long Opset
@@ -56,6 +73,9 @@ public sealed class OnnxModel : IDisposable
 
     /// <summary>Raw bytes of a tensor (little-endian, row-major); empty for a tensor without values.</summary>
     public byte[] ReadBytes(TensorProto tensor) => tensor.HasPayloadRef ? Payloads[tensor.PayloadRef].ToArray() : [];
+
+    /// <summary>Bytes of a tensor's values; 0 for a tensor without values.</summary>
+    internal long ByteLength(TensorProto tensor) => tensor.HasPayloadRef ? Payloads[tensor.PayloadRef].Length : 0;
 
     /// <summary>Values of a float32, float16, bfloat16 or float64 tensor as float32.</summary>
     /// <exception cref="InvalidOperationException">Another element type.</exception>
@@ -112,7 +132,7 @@ public sealed class OnnxModel : IDisposable
 
     /// <summary>Makes a tensor message of unmanaged values, such as <c>float[]</c> or <c>long[]</c>, in row-major order.</summary>
     public TensorProto CreateTensor<T>(string name, DataType type, IEnumerable<long> dims, ReadOnlySpan<T> values) where T : unmanaged =>
-        CreateTensor(name, type, dims, MemoryMarshal.AsBytes(values).ToArray());
+        CreateTensor(name, type, dims, (ReadOnlyMemory<byte>)MemoryMarshal.AsBytes(values).ToArray());
 
     /// <summary>A float32 tensor.</summary>
     public TensorProto CreateTensor(string name, IEnumerable<long> dims, params float[] values) =>

@@ -1,9 +1,10 @@
+using System.Security.Cryptography;
 using Microsoft.Win32.SafeHandles;
 
 namespace ModelBuildTasks.Engine.Onnx;
 
 /// <summary>The values of one tensor as ONNX raw data: little-endian, row-major, 4- and 2-bit types packed low bits first. Immutable.</summary>
-public abstract class Payload
+internal abstract class Payload
 {
     /// <summary>Bytes of raw data.</summary>
     public abstract long Length { get; }
@@ -20,15 +21,31 @@ public abstract class Payload
         return bytes;
     }
 
+    /// <summary>SHA-256 of all bytes, in lower-case hex.</summary>
+    public string Hash()
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (var part in Parts())
+            hash.AppendData(part.Span);
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
     /// <summary>Streams all bytes without holding more than a buffer of them.</summary>
     public void CopyTo(Stream destination)
+    {
+        foreach (var part in Parts())
+            destination.Write(part.Span);
+    }
+
+    // One buffer: each part is gone when the next is asked for.
+    private IEnumerable<ReadOnlyMemory<byte>> Parts()
     {
         var buffer = new byte[(int)Math.Min(Length, 1 << 20)];
         for (long offset = 0; offset < Length; offset += buffer.Length)
         {
-            var part = buffer.AsSpan(0, (int)Math.Min(buffer.Length, Length - offset));
-            Read(offset, part);
-            destination.Write(part);
+            var part = buffer.AsMemory(0, (int)Math.Min(buffer.Length, Length - offset));
+            Read(offset, part.Span);
+            yield return part;
         }
     }
 }
@@ -57,11 +74,14 @@ internal sealed class FilePayload(SourceFile file, long offset, long length) : P
 /// <summary>An open, read-only file that payloads point into.</summary>
 internal sealed class SourceFile : IDisposable
 {
-    private readonly SafeFileHandle _handle;
+    private readonly SafeFileHandle? _handle;
 
     public SourceFile(string path)
     {
         Path = path;
+        // A pipe has no length either, and opening one could wait for ever.
+        if (new FileInfo(path) is { Exists: true, Length: 0 })
+            return;
         _handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
         Length = RandomAccess.GetLength(_handle);
     }
@@ -74,7 +94,7 @@ internal sealed class SourceFile : IDisposable
     {
         while (destination.Length > 0)
         {
-            var read = RandomAccess.Read(_handle, destination, offset);
+            var read = _handle is null ? 0 : RandomAccess.Read(_handle, destination, offset);
             if (read == 0)
                 throw new Diagnostics.ModelBuildException(Diagnostics.DiagnosticCodes.DamagedModel, $"'{Path}' ended while its tensors were read");
             destination = destination[read..];
@@ -82,5 +102,5 @@ internal sealed class SourceFile : IDisposable
         }
     }
 
-    public void Dispose() => _handle.Dispose();
+    public void Dispose() => _handle?.Dispose();
 }

@@ -4,7 +4,7 @@ namespace ModelBuildTasks.Engine.Onnx;
 /// Keeps the payloads that <see cref="TensorProto.PayloadRef"/> names. A model and its clones share one store, so that a
 /// pass copies the graph and not the weights.
 /// </summary>
-public sealed class PayloadStore : IDisposable
+internal sealed class PayloadStore : IDisposable
 {
     private readonly List<Payload> _payloads = [];
     private readonly List<SourceFile> _files = [];
@@ -30,6 +30,16 @@ public sealed class PayloadStore : IDisposable
         {
             lock (_lock)
                 return _payloads[checked((int)key)];
+        }
+    }
+
+    /// <summary>Full or given paths of the files that payloads point into, in the order in which they were opened: the model file first.</summary>
+    internal IReadOnlyList<string> Files
+    {
+        get
+        {
+            lock (_lock)
+                return [.. _files.Select(f => f.Path)];
         }
     }
 

@@ -13,6 +13,7 @@ internal readonly record struct PayloadSegment(PayloadEncoding Encoding, long Of
 /// </summary>
 internal sealed class StoredPayload(SourceFile file, List<PayloadSegment> segments) : Payload
 {
+    private readonly WeakReference<byte[]?> _decoded = new(null);
     private DataType _type;
     private long _count;
 
@@ -27,6 +28,8 @@ internal sealed class StoredPayload(SourceFile file, List<PayloadSegment> segmen
         _count = count;
         if (segments.Any(s => s.Encoding != segments[0].Encoding))
             throw Damaged(tensor, "has values in more than one data field");
+        if (!Fits(segments[0].Encoding))
+            throw Damaged(tensor, $"has its {ElementTypes.Name(type)} values in the data field of another type");
         var stored = segments.Sum(s => s.Length);
         if (segments[0].Encoding != PayloadEncoding.Varints)
         {
@@ -48,19 +51,34 @@ internal sealed class StoredPayload(SourceFile file, List<PayloadSegment> segmen
             return;
         }
 
-        Decode().AsSpan(checked((int)offset), destination.Length).CopyTo(destination);
+        // Streaming reads piece by piece; what is decoded stays until memory is short.
+        if (!_decoded.TryGetTarget(out var decoded))
+            _decoded.SetTarget(decoded = Decode());
+        decoded.AsSpan(checked((int)offset), destination.Length).CopyTo(destination);
     }
+
+    private bool Fits(PayloadEncoding encoding) => encoding switch
+    {
+        PayloadEncoding.Floats => _type is DataType.Float or DataType.Complex64,
+        PayloadEncoding.Doubles => _type is DataType.Double or DataType.Complex128,
+        PayloadEncoding.Varints => _type is not (DataType.Float or DataType.Complex64 or DataType.Double or DataType.Complex128),
+        _ => true,
+    };
 
     // Types narrower than 32 bits lie one value a varint; 4-bit and 2-bit types one byte of raw data a varint.
     private long VarintCount() => ElementTypes.Bits(_type) < 8 ? Length : _count;
 
     private byte[] Decode()
     {
+        // Unpacked values lie one by one between their tags; one read for all of them.
+        var start = segments[0].Offset;
+        var source = new byte[segments[^1].Offset + segments[^1].Length - start];
+        file.Read(start, source);
         var stored = new byte[segments.Sum(s => s.Length)];
         var at = 0;
         foreach (var segment in segments)
         {
-            file.Read(segment.Offset, stored.AsSpan(at, (int)segment.Length));
+            source.AsSpan((int)(segment.Offset - start), (int)segment.Length).CopyTo(stored.AsSpan(at));
             at += (int)segment.Length;
         }
 

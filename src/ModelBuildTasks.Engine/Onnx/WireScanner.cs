@@ -40,6 +40,7 @@ internal sealed class WireScanner(SourceFile file, PayloadStore payloads)
             if (field is 0 or > 536_870_911)
                 throw Damaged("a field number is out of range");
             var payload = message == WireMessage.Tensor ? WireFormat.Payload(field) : null;
+            // A file that uses the number of our own field must not get to name a payload.
             var dropped = message == WireMessage.Tensor && field == TensorProto.PayloadRefFieldNumber;
             switch (wireType)
             {
@@ -65,6 +66,10 @@ internal sealed class WireScanner(SourceFile file, PayloadStore payloads)
                         (segments ??= []).Add(new(payload.Value, _position, width));
                         _position += width;
                     }
+                    else if (dropped)
+                    {
+                        _position += width;
+                    }
                     else
                     {
                         WireFormat.WriteTag(output, field, wireType);
@@ -76,7 +81,10 @@ internal sealed class WireScanner(SourceFile file, PayloadStore payloads)
                     var length = ReadVarint(end);
                     if (length > (ulong)(end - _position))
                         throw Damaged("a field is longer than the message it is in; the file is truncated or not an ONNX model");
-                    ScanDelimited(message, field, (long)length, payload, ref segments, output, depth);
+                    if (dropped)
+                        _position += (long)length;
+                    else
+                        ScanDelimited(message, field, (long)length, payload, ref segments, output, depth);
                     break;
                 default:
                     throw Damaged("it holds a wire type that ONNX does not use");

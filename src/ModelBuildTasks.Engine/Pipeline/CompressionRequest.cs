@@ -23,6 +23,9 @@ public sealed record CompressionRequest(Plan Plan, string OutputDirectory)
 
     /// <summary>False writes without loading the result (<c>--no-check</c>), marked in the report.</summary>
     public bool Check { get; init; } = true;
+
+    /// <summary>Whether latency is measured where no gate asks for it.</summary>
+    public bool MeasureLatency { get; init; }
 }
 
 /// <summary>What came of a request.</summary>

@@ -28,6 +28,9 @@ public sealed record TargetReport
     /// <summary>Why the outcome is not "compressed", in words.</summary>
     public string? OutcomeReason { get; init; }
 
+    /// <summary>False when the artifact was written without loading it (<c>--no-check</c>).</summary>
+    public bool Checked { get; init; } = true;
+
     /// <summary>The passes that ran, clean-up first.</summary>
     public IReadOnlyList<PassReport> Passes { get; init; } = [];
 

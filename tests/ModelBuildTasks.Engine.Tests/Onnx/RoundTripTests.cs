@@ -11,7 +11,7 @@ public sealed class RoundTripTests
     [DataRow("iris/iris_network.onnx")]
     public void A_model_that_was_read_and_written_has_the_same_graph_and_the_same_weights(string file)
     {
-        using var folder = TestData.Folder();
+        using var folder = new TemporaryFolder();
         using var model = OnnxModel.Load(TestData.Path(file));
         model.Save(folder.File("copy.onnx"));
         using var copy = OnnxModel.Load(folder.File("copy.onnx"));
@@ -23,7 +23,7 @@ public sealed class RoundTripTests
         Assert.IsGreaterThan(0, before.Count);
         for (var i = 0; i < before.Count; i++)
             CollectionAssert.AreEqual(before[i], after[i]);
-        using var session = new Execution.Session(folder.File("copy.onnx"));
+        using var session = new Engine.Execution.Session(folder.File("copy.onnx"));
         Assert.HasCount(1, session.Outputs);
     }
 

@@ -1,0 +1,44 @@
+using System.Buffers.Binary;
+using System.IO.Compression;
+using System.Text;
+
+namespace DigitReader;
+
+/// <summary>A handwritten digit: gray values from 0 (paper) to 255 (ink), and what it is.</summary>
+internal sealed record Digit(float[] Pixels, int Label)
+{
+    public const int Side = 28;
+
+    /// <summary>Reads images and labels in the IDX format: big-endian magic and sizes, then bytes.</summary>
+    public static IReadOnlyList<Digit> Load(string folder)
+    {
+        var images = Unzip(Path.Combine(folder, "images-idx3-ubyte.gz"));
+        var labels = Unzip(Path.Combine(folder, "labels-idx1-ubyte.gz"));
+        var count = BinaryPrimitives.ReadInt32BigEndian(images.AsSpan(4));
+        return [.. Enumerable.Range(0, count).Select(i => new Digit(
+            images.AsSpan(16 + i * Side * Side, Side * Side).ToArray().Select(b => (float)b).ToArray(),
+            labels[8 + i]))];
+    }
+
+    /// <summary>The digit as text, two rows of pixels a line.</summary>
+    public string Draw()
+    {
+        const string Shades = " .:-=+*#%@";
+        var text = new StringBuilder();
+        for (var y = 0; y < Side; y += 2)
+        {
+            for (var x = 0; x < Side; x++)
+                text.Append(Shades[(int)((Pixels[y * Side + x] + Pixels[(y + 1) * Side + x]) / 511 * Shades.Length)]);
+            text.AppendLine();
+        }
+        return text.ToString();
+    }
+
+    private static byte[] Unzip(string path)
+    {
+        using var stream = new GZipStream(File.OpenRead(path), CompressionMode.Decompress);
+        using var memory = new MemoryStream();
+        stream.CopyTo(memory);
+        return memory.ToArray();
+    }
+}

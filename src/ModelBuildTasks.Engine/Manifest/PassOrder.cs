@@ -1,0 +1,34 @@
+using ModelBuildTasks.Engine.Diagnostics;
+
+namespace ModelBuildTasks.Engine.Manifest;
+
+/// <summary>What a pass demands of the passes before it.</summary>
+/// <param name="Pass">The pass.</param>
+/// <param name="Requires">Passes of which one must have run before, each with the reason; empty for none.</param>
+/// <param name="Forbids">Passes that must not have run before, each with the reason.</param>
+internal sealed record PassDemands(string Pass, IReadOnlyList<(string Pass, string Why)> Requires, IReadOnlyList<(string Pass, string Why)> Forbids);
+
+/// <summary>Checks the order of passes before any work.</summary>
+internal static class PassOrder
+{
+    private static readonly PassDemands[] Demands =
+    [
+        new("prune", [], [("quantize", "weights in 8 bits have lost the small differences that pruning chooses by; prune first")]),
+        new("quantize", [], [("quantize", "weights are stored in 8 bits already; keep one quantize")]),
+    ];
+
+    /// <summary>Reports every pass that cannot stand where it stands.</summary>
+    public static void Check(IReadOnlyList<PassPlan> passes, DiagnosticBag errors)
+    {
+        for (var i = 0; i < passes.Count; i++)
+        {
+            var pass = passes[i];
+            var before = passes.Take(i).Select(p => p.Name).ToHashSet();
+            var demands = Demands.First(d => d.Pass == pass.Name);
+            foreach (var (other, why) in demands.Forbids.Where(f => before.Contains(f.Pass)))
+                errors.Error(DiagnosticCodes.ImpossiblePasses, $"{pass.Name} cannot follow {other}: {why}", pass.Location);
+            foreach (var (other, why) in demands.Requires.Where(r => !before.Contains(r.Pass)))
+                errors.Error(DiagnosticCodes.ImpossiblePasses, $"{pass.Name} needs {other} before it: {why}", pass.Location);
+        }
+    }
+}

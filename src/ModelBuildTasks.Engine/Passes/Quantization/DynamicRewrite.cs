@@ -1,0 +1,72 @@
+using ModelBuildTasks.Engine.Onnx;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
+
+namespace ModelBuildTasks.Engine.Passes.Quantization;
+
+/// <summary>
+/// Integer matrix products whose activations get scale and zero point at run time: DynamicQuantizeLinear, MatMulInteger,
+/// Cast, Mul, the chain that ONNX Runtime fuses. Products of one activation share its quantization.
+/// </summary>
+internal sealed class DynamicRewrite(RewriteContext context)
+{
+    private readonly Dictionary<string, (string Codes, string Scale, string ZeroPoint)> _activations = [];
+
+    /// <summary>Rewrites the chosen MatMul and Gemm nodes of the main graph.</summary>
+    public void Apply(IReadOnlyDictionary<NodeProto, FormChoice> chosen)
+    {
+        var graph = context.Model.Graph;
+        var nodes = new List<NodeProto>();
+        foreach (var node in graph.Node)
+        {
+            if (chosen.TryGetValue(node, out var choice))
+                Rewrite(graph, node, choice, nodes);
+            else
+                nodes.Add(node);
+        }
+
+        graph.Node.Clear();
+        graph.Node.AddRange(nodes);
+    }
+
+    private void Rewrite(GraphProto graph, NodeProto node, FormChoice choice, List<NodeProto> nodes)
+    {
+        var weight = choice.Weights[0];
+        var (quantized, sqnr) = context.Quantize(weight);
+        var transposed = node.OpType == "Gemm" && node.Int("transB") != 0;
+        var (rows, columns) = transposed ? (weight.Tensor.Dims[1], weight.Tensor.Dims[0]) : (weight.Tensor.Dims[0], weight.Tensor.Dims[1]);
+        var (codes, scale) = context.AddWeight(graph, weight, quantized, [rows, columns], transposed ? Transpose(quantized.Values, (int)columns, (int)rows) : quantized.Values);
+
+        var activation = Activation(node.Input[0], nodes);
+        var bias = node.OpType == "Gemm" ? node.InputOrEmpty(2) : "";
+        string product = context.Fresh("p"), real = context.Fresh("f"), scales = context.Fresh("m");
+        nodes.Add(GraphExtensions.Node("MatMulInteger", [activation.Codes, codes, activation.ZeroPoint], [product]));
+        nodes.Add(GraphExtensions.Node("Cast", [product], [real]).Set("to", (long)DataType.Float));
+        nodes.Add(GraphExtensions.Node("Mul", [activation.Scale, scale], [scales]));
+        var result = bias.Length > 0 ? context.Fresh("y") : node.Output[0];
+        nodes.Add(GraphExtensions.Node("Mul", [real, scales], [result], bias.Length > 0 ? "" : node.Name));
+        if (bias.Length > 0)
+            nodes.Add(GraphExtensions.Node("Add", [result, bias], [node.Output[0]], node.Name));
+        context.Decide(choice, "int8 dynamic", sqnr, weight.Count + quantized.Scales.Length * 4L);
+    }
+
+    private (string Codes, string Scale, string ZeroPoint) Activation(string name, List<NodeProto> nodes)
+    {
+        if (_activations.TryGetValue(name, out var known))
+            return known;
+        var made = (context.Fresh("q"), context.Fresh("s"), context.Fresh("z"));
+        nodes.Add(GraphExtensions.Node("DynamicQuantizeLinear", [name], [made.Item1, made.Item2, made.Item3]));
+        return _activations[name] = made;
+    }
+
+    private static sbyte[] Transpose(sbyte[] values, int rows, int columns)
+    {
+        var result = new sbyte[values.Length];
+        for (var r = 0; r < rows; r++)
+        {
+            for (var c = 0; c < columns; c++)
+                result[c * rows + r] = values[r * columns + c];
+        }
+
+        return result;
+    }
+}

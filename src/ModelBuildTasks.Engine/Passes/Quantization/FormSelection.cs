@@ -1,0 +1,161 @@
+using System.Text.RegularExpressions;
+using ModelBuildTasks.Engine.Manifest;
+using ModelBuildTasks.Engine.Onnx;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
+
+namespace ModelBuildTasks.Engine.Passes.Quantization;
+
+/// <summary>What is to be done with one weighted node, and why.</summary>
+/// <param name="Graph">The graph the node is in.</param>
+/// <param name="Node">The node.</param>
+/// <param name="Weights">Its constant weights; empty when it has none.</param>
+/// <param name="Form">The form it gets, or null when it is left.</param>
+/// <param name="Reason">Why.</param>
+internal sealed record FormChoice(GraphProto Graph, NodeProto Node, IReadOnlyList<NodeWeight> Weights, QuantizedForm? Form, string Reason);
+
+/// <summary>
+/// Chooses for each weighted node the first form in the policy's order that the pass allows and that fits the node.
+/// </summary>
+internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassContext context)
+{
+    // What a form adds to the file besides codes and scales: nodes, names and small tensors, as measured on written files.
+    private const int StaticOverhead = 260;
+    private const int DynamicOverhead = 280;
+    private const int WeightsOverhead = 110;
+
+    private readonly List<(RulePlan Rule, Regex? Name)> _rules =
+        [.. context.Rules.Select(r => (r, r.NamePattern is null ? null : new Regex(r.NamePattern, RegexOptions.CultureInvariant | RegexOptions.NonBacktracking)))];
+
+    private readonly Dictionary<TensorProto, bool> _finite = new(ReferenceEqualityComparer.Instance);
+
+    /// <summary>One choice for each node of a weighted operator, in graph order, bodies behind the node they belong to.</summary>
+    public IReadOnlyList<FormChoice> Choose() => Choose(model.Graph, null);
+
+    private List<FormChoice> Choose(GraphProto graph, GraphIndex? outer)
+    {
+        var index = new GraphIndex(model, graph, outer);
+        var choices = new List<FormChoice>();
+        foreach (var node in graph.Node)
+        {
+            if (node.IsStandard() && context.Runtime.Operators.TryGetValue(node.OpType, out var policy) && policy.Forms.Count > 0
+                && Choose(graph, node, policy, index, inBody: outer is not null) is { } choice)
+            {
+                choices.Add(choice);
+            }
+
+            foreach (var body in node.Bodies())
+                choices.AddRange(Choose(body, index));
+        }
+
+        return choices;
+    }
+
+    private FormChoice? Choose(GraphProto graph, NodeProto node, OperatorPolicy policy, GraphIndex index, bool inBody)
+    {
+        var weights = NodeWeight.Of(node, index);
+        if (weights.Count == 0)
+        {
+            // A Gather of activations, or a product of two activations, has no weight and is no weighted node.
+            return policy.Role == OperatorRole.Weighted ? Left("its weight is computed, not constant") : null;
+        }
+
+        if (!MayQuantize(node))
+            return Left("a rule leaves it in float");
+        if (weights.FirstOrDefault(w => w.Type is not (DataType.Float or DataType.Float16)) is { } other)
+            return Left($"its weight is {ElementTypes.Name(other.Type)}, not float");
+        if (weights.Any(w => !IsFinite(w)))
+            return Left("its weight holds values that are not finite");
+        var refusals = new List<string>();
+        foreach (var form in policy.Forms.Where(f => Wanted.Contains(f)))
+        {
+            var refusal = Refusal(form, node, weights, index, inBody);
+            if (refusal is null)
+                return new FormChoice(graph, node, weights, form, Reason(form, refusals));
+            if (!refusals.Contains(refusal))
+                refusals.Add(refusal);
+        }
+
+        return Left(refusals.Count > 0 ? string.Join("; ", refusals) : $"{context.Runtime.Name} has no form of {node.OpType} that the pass asks for");
+
+        FormChoice Left(string reason) => new(graph, node, weights, null, reason);
+    }
+
+    private IReadOnlyList<QuantizedForm> Wanted => plan.Activations switch
+    {
+        ActivationMode.Uint8 => [QuantizedForm.Static, QuantizedForm.Weights],
+        ActivationMode.Dynamic => [QuantizedForm.Dynamic, QuantizedForm.Weights],
+        ActivationMode.None => [QuantizedForm.Weights],
+        _ => [QuantizedForm.Static, QuantizedForm.Dynamic, QuantizedForm.Weights],
+    };
+
+    private string? Refusal(QuantizedForm form, NodeProto node, IReadOnlyList<NodeWeight> weights, GraphIndex index, bool inBody)
+    {
+        var saved = weights.Sum(w => w.Bytes - w.Count - Scales(w) * 4);
+        var overhead = form switch { QuantizedForm.Static => StaticOverhead, QuantizedForm.Dynamic => DynamicOverhead, _ => WeightsOverhead * weights.Count };
+        if (saved <= overhead)
+            return $"its {weights.Sum(w => w.Count):N0} weights are too few: scales and nodes would take more than is saved";
+        if (form == QuantizedForm.Weights)
+            return node.OpType == "Gather" && node.Int("axis") != 0 ? "rows are not taken along axis 0" : null;
+        if (inBody)
+            return $"{Word(form)} quantization is not done inside the bodies of If, Loop and Scan";
+        if (weights[0].Type != DataType.Float)
+            return $"{Word(form)} quantization of float16 arithmetic is not available";
+        if (form == QuantizedForm.Static && context.Calibration is null)
+            return "there is no calibration data";
+        if (model.Opset < 13)
+            return $"the model is at opset {model.Opset}, and {Word(form)} quantization needs 13";
+        if (form == QuantizedForm.Static && index.Constant(node.InputOrEmpty(0)) is not null)
+            return "its input is constant";
+        return node.OpType switch
+        {
+            "Conv" when !BiasIs(node, index, weights[0].Channels) => "its bias is not constant",
+            "MatMul" when weights[0].Tensor.Dims.Count != 2 => "its weight has more than two axes",
+            "Gemm" when node.Float("alpha", 1) != 1 || node.Float("beta", 1) != 1 || node.Int("transA") != 0 => "it uses alpha, beta or transA",
+            "Gemm" when !BiasIs(node, index, weights[0].Channels) => "its bias is not a constant row",
+            _ => null,
+        };
+    }
+
+    private bool IsFinite(NodeWeight weight)
+    {
+        // Several nodes may read one weight.
+        if (!_finite.TryGetValue(weight.Tensor, out var finite))
+            _finite[weight.Tensor] = finite = Array.TrueForAll(model.ReadFloats(weight.Tensor), float.IsFinite);
+        return finite;
+    }
+
+    private long Scales(NodeWeight weight) => plan.PerChannel ? weight.Channels : 1;
+
+    private static bool BiasIs(NodeProto node, GraphIndex index, long channels)
+    {
+        if (node.InputOrEmpty(2).Length == 0)
+            return true;
+        return index.Constant(node.Input[2]) is { } bias && (DataType)bias.DataType == DataType.Float
+            && ElementTypes.Count(bias.Dims) == channels && (bias.Dims.Count == 1 || bias.Dims.Count == 2 && bias.Dims[0] == 1);
+    }
+
+    private bool MayQuantize(NodeProto node)
+    {
+        var name = node.DisplayName();
+        foreach (var (rule, pattern) in Enumerable.Reverse(_rules))
+        {
+            if ((rule.Operators.Count == 0 || rule.Operators.Contains(node.OpType)) && (pattern?.IsMatch(name) ?? true))
+                return rule.Quantize;
+        }
+
+        return true;
+    }
+
+    private string Reason(QuantizedForm form, List<string> refusals)
+    {
+        var why = form switch
+        {
+            QuantizedForm.Static => $"{context.Runtime.Name} runs it on calibrated 8-bit activations",
+            QuantizedForm.Dynamic => $"{context.Runtime.Name} runs it on 8-bit activations whose range is taken at run time",
+            _ => "8-bit weights with float arithmetic",
+        };
+        return refusals.Count > 0 ? $"{why}, since {string.Join("; ", refusals)}" : why;
+    }
+
+    private static string Word(QuantizedForm form) => form == QuantizedForm.Static ? "static" : "dynamic";
+}

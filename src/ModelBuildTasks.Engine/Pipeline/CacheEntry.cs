@@ -1,0 +1,42 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using ModelBuildTasks.Engine.Hashing;
+using ModelBuildTasks.Engine.Reporting;
+using ModelBuildTasks.Engine.Validation;
+
+namespace ModelBuildTasks.Engine.Pipeline;
+
+/// <summary>What the cache knows of an artifact besides its bytes. Verdicts and located messages are not in it: they are made anew for the manifest at hand.</summary>
+/// <param name="Version">Version of this format.</param>
+/// <param name="Sha256">Hash of the artifact.</param>
+/// <param name="Size">Bytes of the artifact.</param>
+/// <param name="Report">The target's report without names, paths and verdict.</param>
+/// <param name="Measured">What was measured, or null when nothing was.</param>
+/// <param name="Notes">Warnings of passes.</param>
+internal sealed record CacheEntry(int Version, string Sha256, long Size, TargetReport Report, Measurements? Measured, IReadOnlyList<PassNote> Notes)
+{
+    public const int CurrentVersion = 1;
+
+    /// <summary>Hash of the entry's own text without this; what somebody or a failing disk changed does not match it.</summary>
+    public string Seal { get; init; } = "";
+
+    /// <summary>The entry as text, sealed.</summary>
+    public string ToJson() => JsonSerializer.Serialize(this with { Seal = Hash() }, CacheJson.Default.CacheEntry);
+
+    /// <summary>Reads a text; null when it is not what <see cref="ToJson"/> wrote.</summary>
+    /// <exception cref="JsonException">It is no such JSON.</exception>
+    public static CacheEntry? FromJson(string text) =>
+        JsonSerializer.Deserialize(text, CacheJson.Default.CacheEntry) is { Version: CurrentVersion, Sha256: not null, Report: not null, Notes: not null } entry
+        && entry.Seal == entry.Hash() && entry.ToJson() == text ? entry : null;
+
+    private string Hash() => ContentHash.OfText(JsonSerializer.Serialize(this with { Seal = "" }, CacheJson.Default.CacheEntry));
+}
+
+/// <summary>A pass that could do nothing.</summary>
+/// <param name="Pass">Its index in the plan.</param>
+/// <param name="Message">What to tell.</param>
+internal sealed record PassNote(int Pass, string Message);
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, NewLine = "\n")]
+[JsonSerializable(typeof(CacheEntry))]
+internal sealed partial class CacheJson : JsonSerializerContext;

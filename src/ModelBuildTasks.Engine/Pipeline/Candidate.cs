@@ -1,0 +1,127 @@
+using System.Diagnostics;
+using Microsoft.ML.OnnxRuntime;
+using ModelBuildTasks.Engine.Diagnostics;
+using ModelBuildTasks.Engine.Execution;
+using ModelBuildTasks.Engine.Manifest;
+using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes;
+using ModelBuildTasks.Engine.Reporting;
+using ModelBuildTasks.Engine.Validation;
+
+namespace ModelBuildTasks.Engine.Pipeline;
+
+/// <summary>A written file that may become the artifact.</summary>
+internal sealed record Candidate
+{
+    /// <summary>The file, in a temporary folder.</summary>
+    public required string Path { get; init; }
+
+    /// <summary>"compressed" or "original".</summary>
+    public required string Outcome { get; init; }
+
+    /// <summary>Why it is not what the passes made.</summary>
+    public string? Reason { get; init; }
+
+    public IReadOnlyList<PassReport> Passes { get; init; } = [];
+
+    public IReadOnlyList<LayerReport> Layers { get; init; } = [];
+
+    public IReadOnlyList<PassNote> Notes { get; init; } = [];
+
+    /// <summary>Bytes, with the data file of a model beyond protobuf's limit.</summary>
+    public long Size => Files.Sum(f => new FileInfo(f).Length);
+
+    /// <summary>The model file, and its data file where there is one.</summary>
+    public IReadOnlyList<string> Files => File.Exists(DataPath(Path)) ? [Path, DataPath(Path)] : [Path];
+
+    public static string DataPath(string path) => path + ".data";
+}
+
+/// <summary>Runs the passes and keeps the smallest of what they made, clean-up alone, and the original.</summary>
+internal sealed class CandidateMaker(TargetPlan target, Original original, PassContext context, Workbench bench, Action<string, string, double?> say, CancellationToken cancellation)
+{
+    private readonly List<PassReport> _reports = [];
+
+    /// <exception cref="ModelBuildException">A pass failed, or the file cannot be written.</exception>
+    public Candidate Make(string path)
+    {
+        var cleaned = Run("clean-up", original.Model, bench.CleanUp);
+        var results = new List<PassResult> { cleaned };
+        foreach (var pass in target.Passes)
+            results.Add(Run(pass.Name, results[^1].Model, (model, c) => bench.Apply(model, pass, c)));
+
+        say("write", "writing the model", null);
+        var layers = Layers.Merge(results);
+        var made = new Candidate { Path = path, Outcome = "compressed", Passes = _reports, Layers = layers, Notes = Notes(results) };
+        results[^1].Model.Save(path);
+        if (made.Size < original.Size)
+            return made;
+
+        var why = $"what the passes made has {made.Size} bytes, and the original has {original.Size}";
+        if (target.Passes.Count > 0)
+        {
+            Discard(made);
+            cleaned.Model.Save(path);
+            if (made.Size < original.Size)
+                return made with { Reason = $"{why}; clean-up alone is smaller ({made.Size} bytes) and is kept", Layers = Layers.GivenUp(layers, "given up: the result was not smaller") };
+        }
+
+        Discard(made);
+        original.CopyTo(path, cancellation);
+        return made with { Outcome = "original", Reason = why, Layers = Layers.GivenUp(layers, "given up: the result was not smaller") };
+    }
+
+    private static void Discard(Candidate candidate)
+    {
+        foreach (var file in candidate.Files)
+            File.Delete(file);
+    }
+
+    private PassResult Run(string name, OnnxModel model, Func<OnnxModel, PassContext, PassResult> pass)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        say(name, $"{name}...", 0);
+        var start = Stopwatch.GetTimestamp();
+        try
+        {
+            var result = pass(model, context with { Progress = done => Report(name, done) });
+            _reports.Add(new(name, Math.Round(Stopwatch.GetElapsedTime(start).TotalSeconds, 3), result.Summary));
+            say(name, result.Summary, 1);
+            return result;
+        }
+        catch (Exception e) when (Cause(e) is { } cause)
+        {
+            // A pass runs the model to observe it. When the original does not run on this data either, the fault is there.
+            if (context.Calibration is { } data && original.WhyItDoesNotRun(data, cancellation) is { } why)
+                throw new ModelBuildException(DiagnosticCodes.OriginalDoesNotRun, $"ONNX Runtime does not run the model on '{data.Description}': {why}", inner: e);
+            throw new InvalidOperationException($"ONNX Runtime failed in the pass '{name}': {OnnxRuntimeText.OneLine(cause)}", e);
+        }
+    }
+
+    private static OnnxRuntimeException? Cause(Exception e) => e switch
+    {
+        OnnxRuntimeException o => o,
+        AggregateException a => a.Flatten().InnerExceptions.OfType<OnnxRuntimeException>().FirstOrDefault(),
+        _ => null,
+    };
+
+    private void Report(string name, double done)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        say(name, $"{name} {GateText.Percent(done, 0)}", done);
+    }
+
+    /// <summary>The passes of the plan (behind clean-up) that changed nothing.</summary>
+    private List<PassNote> Notes(List<PassResult> results)
+    {
+        var notes = new List<PassNote>();
+        for (var i = 0; i < target.Passes.Count; i++)
+        {
+            var result = results[i + 1];
+            if (Layers.DidNothing(result))
+                notes.Add(new(i, $"{target.Passes[i].Name} could do nothing with this model: {Layers.MainReason(result) ?? "it has no operator with weights that the pass knows"}"));
+        }
+
+        return notes;
+    }
+}

@@ -1,0 +1,71 @@
+using System.Collections;
+using System.Globalization;
+using System.Reflection;
+using System.Text;
+using ModelBuildTasks.Engine.Diagnostics;
+
+namespace ModelBuildTasks.Engine.Pipeline;
+
+/// <summary>
+/// The text of a plan's records for cache keys: every property by name, type names of records, no source locations.
+/// Equal texts mean equal instructions, and an option added to a record is part of the key without anyone thinking of it.
+/// </summary>
+internal static class CanonicalText
+{
+    public static string Of(object? value)
+    {
+        var text = new StringBuilder();
+        Append(text, value);
+        return text.ToString();
+    }
+
+    private static void Append(StringBuilder text, object? value)
+    {
+        switch (value)
+        {
+            case null:
+                text.Append("null");
+                break;
+            case string s:
+                text.Append('"').Append(s.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal)).Append('"');
+                break;
+            case double d:
+                text.Append(d.ToString("R", CultureInfo.InvariantCulture));
+                break;
+            case IFormattable f when value.GetType().IsPrimitive || value is Enum or decimal:
+                text.Append(f.ToString(null, CultureInfo.InvariantCulture));
+                break;
+            case bool b:
+                text.Append(b ? "true" : "false");
+                break;
+            case IDictionary map:
+                AppendAll(text, '{', map.Keys.Cast<object>().Select(k => (Of(k), map[k])).OrderBy(p => p.Item1, StringComparer.Ordinal), '}');
+                break;
+            case IEnumerable list:
+                AppendAll(text, '[', list.Cast<object?>().Select(v => ("", v)), ']');
+                break;
+            default:
+                var type = value.GetType();
+                AppendAll(text.Append(type.Name), '(', Properties(type).Select(p => (p.Name, p.GetValue(value))), ')');
+                break;
+        }
+    }
+
+    private static void AppendAll(StringBuilder text, char open, IEnumerable<(string Key, object? Value)> items, char close)
+    {
+        text.Append(open);
+        foreach (var (key, value) in items)
+        {
+            text.Append(key).Append(':');
+            Append(text, value);
+            text.Append(';');
+        }
+
+        text.Append(close);
+    }
+
+    private static IEnumerable<PropertyInfo> Properties(Type type) => type
+        .GetProperties(BindingFlags.Public | BindingFlags.Instance)
+        .Where(p => p.GetIndexParameters().Length == 0 && p.PropertyType != typeof(SourceLocation) && p.PropertyType != typeof(SourceLocation?))
+        .OrderBy(p => p.Name, StringComparer.Ordinal);
+}

@@ -1,0 +1,204 @@
+using Microsoft.ML.OnnxRuntime;
+using ModelBuildTasks.Engine.Data;
+using ModelBuildTasks.Engine.Diagnostics;
+using ModelBuildTasks.Engine.Execution;
+using ModelBuildTasks.Engine.Hashing;
+using ModelBuildTasks.Engine.Manifest;
+using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes;
+using ModelBuildTasks.Engine.Reporting;
+using ModelBuildTasks.Engine.Validation;
+
+namespace ModelBuildTasks.Engine.Pipeline;
+
+/// <summary>Carries out one target: original, passes, file, check, verdict, and only then a rename into place.</summary>
+internal sealed class TargetRun
+{
+    private readonly CompressionRequest _request;
+    private readonly TargetPlan _target;
+    private readonly Workbench _bench;
+    private readonly Action<ProgressEvent>? _progress;
+    private readonly CancellationToken _cancellation;
+    private TargetReport _report;
+
+    public TargetRun(CompressionRequest request, TargetPlan target, Workbench bench, Action<ProgressEvent>? progress, CancellationToken cancellation)
+    {
+        _request = request;
+        _target = target;
+        _bench = bench;
+        _progress = progress;
+        _cancellation = cancellation;
+        _report = new TargetReport { Name = target.Name, Policy = target.Runtime.Name, Model = new(RelativePath(request, target), "", 0), Outcome = "failed", Checked = request.Check };
+    }
+
+    private string ArtifactName => _target.Name + ".onnx";
+
+    private ValidationPlan? ValidationPlan => _request.Validate && _request.Check ? _target.Validation : null;
+
+    /// <exception cref="OperationCanceledException">Cancelled; nothing was put in place.</exception>
+    public TargetResult Run()
+    {
+        try
+        {
+            _cancellation.ThrowIfCancellationRequested();
+            return Work();
+        }
+        catch (Exception e) when (_cancellation.IsCancellationRequested)
+        {
+            throw new OperationCanceledException($"target '{_target.Name}' was cancelled", e, _cancellation);
+        }
+        catch (Exception e)
+        {
+            return Fail(Failures.Explain(e, _target));
+        }
+    }
+
+    private TargetResult Work()
+    {
+        Say("read", "reading the model", null);
+        RefuseToOverwrite();
+        using var original = Original.Open(_target.ModelPath, _cancellation);
+        _report = _report with { Model = _report.Model with { Sha256 = original.Sha256, Size = original.Size } };
+        var calibration = _target.Calibration is { } use ? _bench.Open(use, original.Model) : null;
+        var measuring = ValidationPlan is { } plan ? Measuring.Open(_target, plan, original, calibration, _bench) : null;
+        using var folder = WorkFolder.Create(_request.OutputDirectory, _target.Name);
+        var path = Path.Combine(folder.Path, ArtifactName);
+
+        var cache = _request.CacheDirectory is { } directory && _request.Check ? new ArtifactCache(directory) : null;
+        var key = cache is null ? "" : CacheKey.Of(_request, _target, original.Sha256, original.Size, calibration, measuring?.Data);
+        if (cache?.TryGet(key, path, original.Size, _cancellation) is { } entry)
+        {
+            Say("cache", "taken from the cache", 1);
+            return Finish(entry, [path], cacheHit: true);
+        }
+
+        if (_request.Check)
+        {
+            Say("check", "loading the original into ONNX Runtime", null);
+            original.CheckThatItLoads();
+        }
+
+        var context = new PassContext(_target.Runtime, _target.Rules) { Calibration = calibration, Threads = _request.Threads };
+        var candidate = new CandidateMaker(_target, original, context, _bench, Say, _cancellation).Make(path);
+        _report = _report with { Passes = candidate.Passes, Layers = candidate.Layers };
+        if (_request.Check)
+            CheckThatItLoads(candidate);
+        var measured = measuring?.Measure(original, candidate, _request.Threads, _request.MeasureLatency, Say, _cancellation);
+        if (_target.OnFailure == OnFailure.Original && measured is not null && Judge(measured)!.Failures is [var first, ..])
+            candidate = PutOriginalBack(candidate, original, first);
+
+        entry = new(
+            CacheEntry.CurrentVersion,
+            ContentHash.OfFiles(candidate.Files, _cancellation),
+            candidate.Size,
+            _report with { Outcome = candidate.Outcome, OutcomeReason = candidate.Reason, Layers = candidate.Layers },
+            measured,
+            candidate.Notes);
+        var result = Finish(entry, candidate.Files, cacheHit: false);
+
+        // A data file beside the model is named after the target: such an artifact belongs to its place.
+        if (cache is not null && result.ArtifactPath is { } artifact && candidate.Files.Count == 1)
+            cache.Put(key, artifact, entry, _cancellation);
+        return result;
+    }
+
+    /// <summary>Judges, and puts the files in place where the verdict allows it.</summary>
+    private TargetResult Finish(CacheEntry entry, IReadOnlyList<string> files, bool cacheHit)
+    {
+        _report = entry.Report with { Name = _report.Name, Policy = _report.Policy, Model = _report.Model, Checked = _report.Checked };
+        var diagnostics = entry.Notes.Select(Warning).ToList();
+        if (entry.Measured is not null && Judge(entry.Measured) is { } verdict)
+        {
+            _report = _report with { Validation = verdict.Report };
+            if (verdict.Failures.Count > 0 && _target.OnFailure == OnFailure.Error)
+                return Fail([.. verdict.Failures, .. diagnostics]);
+            diagnostics.AddRange(verdict.Failures.Select(f => f with { Severity = DiagnosticSeverity.Warning }));
+            if (verdict.Failures.Count > 0 && _target.OnFailure == OnFailure.Original)
+                diagnostics.Add(new(DiagnosticCodes.OriginalKept, DiagnosticSeverity.Warning, $"{_target.Name}: the untouched model is used, because a gate failed", _target.Location));
+        }
+
+        _cancellation.ThrowIfCancellationRequested();
+        var artifact = Put(files);
+        _report = _report with
+        {
+            Artifact = new(ArtifactName, entry.Sha256, entry.Size, entry.Size),
+            Diagnostics = [.. diagnostics.Select(d => d.ToString())],
+        };
+        Say("done", $"{_report.Outcome}, {GateText.Bytes(_report.Model.Size)} to {GateText.Bytes(entry.Size)}", 1);
+        return new(_target, artifact, cacheHit, _report, diagnostics);
+    }
+
+    private TargetResult Fail(IReadOnlyList<Diagnostic> diagnostics)
+    {
+        _report = _report with
+        {
+            Outcome = "failed",
+            OutcomeReason = diagnostics.First(d => d.Severity == DiagnosticSeverity.Error).Message,
+            Diagnostics = [.. diagnostics.Select(d => d.ToString())],
+        };
+        Say("failed", "no artifact", 1);
+        return new(_target, null, false, _report, diagnostics);
+    }
+
+    private Verdict? Judge(Measurements measured) => ValidationPlan is { } plan ? GateCheck.Judge(_target.Name, _target.Location, measured, plan.Gates) : null;
+
+    private Diagnostic Warning(PassNote note) => new(
+        DiagnosticCodes.NothingDone,
+        DiagnosticSeverity.Warning,
+        $"{_target.Name}: {note.Message}",
+        _target.Passes[note.Pass].Location);
+
+    private Candidate PutOriginalBack(Candidate candidate, Original original, Diagnostic failure)
+    {
+        foreach (var file in candidate.Files)
+            File.Delete(file);
+        Failures.Writing(candidate.Path, () => original.CopyTo(candidate.Path, _cancellation));
+        return candidate with { Outcome = "original", Reason = failure.Message, Layers = Layers.GivenUp(candidate.Layers, "given up: a gate failed") };
+    }
+
+    private void CheckThatItLoads(Candidate candidate)
+    {
+        Say("check", "reading the artifact back and loading it into ONNX Runtime", null);
+        try
+        {
+            using var model = OnnxModel.Load(candidate.Path);
+            using var session = new Session(candidate.Path);
+        }
+        catch (OnnxRuntimeException e)
+        {
+            throw new ModelBuildException(DiagnosticCodes.ArtifactDoesNotRun, $"ONNX Runtime does not load the compressed model of '{_target.Name}': {OnnxRuntimeText.OneLine(e)}", inner: e);
+        }
+        catch (ModelBuildException e)
+        {
+            throw new ModelBuildException(DiagnosticCodes.ArtifactDoesNotRun, $"the compressed model of '{_target.Name}' cannot be read back: {e.First.Message}", inner: e);
+        }
+    }
+
+    /// <summary>The artifact would take the place of a model of this plan, and the next build would compress the compressed.</summary>
+    private void RefuseToOverwrite()
+    {
+        var comparison = OperatingSystem.IsLinux() ? StringComparison.Ordinal : StringComparison.OrdinalIgnoreCase;
+        var artifact = Path.GetFullPath(Path.Combine(_request.OutputDirectory, ArtifactName));
+        if (_request.Plan.Targets.Any(t => string.Equals(Path.GetFullPath(t.ModelPath), artifact, comparison)))
+            throw new ModelBuildException(DiagnosticCodes.CannotWrite, $"the artifact '{artifact}' would overwrite an original; choose another output folder or name");
+    }
+
+    private string Put(IReadOnlyList<string> files)
+    {
+        var artifact = Path.GetFullPath(Path.Combine(_request.OutputDirectory, ArtifactName));
+        Failures.Writing(artifact, () =>
+        {
+            if (files.Count > 1)
+                File.Move(files[1], Candidate.DataPath(artifact), overwrite: true);
+            File.Move(files[0], artifact, overwrite: true);
+            if (files.Count == 1)
+                File.Delete(Candidate.DataPath(artifact));
+        });
+        return artifact;
+    }
+
+    private static string RelativePath(CompressionRequest request, TargetPlan target) =>
+        Path.GetRelativePath(Path.GetDirectoryName(Path.GetFullPath(request.Plan.ManifestPath))!, target.ModelPath).Replace('\\', '/');
+
+    private void Say(string step, string message, double? fraction) => _progress?.Invoke(new(_target.Name, step, message, fraction));
+}

@@ -1,0 +1,23 @@
+using ModelBuildTasks.Engine.Data;
+using ModelBuildTasks.Engine.Manifest;
+using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes;
+
+namespace ModelBuildTasks.Engine.Pipeline;
+
+/// <summary>The passes and the data that the pipeline works with; tests put their own in.</summary>
+internal sealed record Workbench
+{
+    public Func<OnnxModel, PassContext, PassResult> CleanUp { get; init; } = Cleanup.Run;
+
+    public Func<OnnxModel, PassPlan, PassContext, PassResult> Apply { get; init; } = (model, pass, context) => pass switch
+    {
+        PrunePlan prune => Prune.Run(model, prune, context),
+        QuantizePlan quantize => Quantize.Run(model, quantize, context),
+        _ => throw new InvalidOperationException($"no pass '{pass.Name}'"),
+    };
+
+    public Func<DatasetUse, OnnxModel, IDataset> Open { get; init; } = DatasetFactory.Open;
+
+    public Func<IReadOnlyList<ValueDescription>, IDataset> Random { get; init; } = inputs => DatasetFactory.Random(inputs);
+}

@@ -1,0 +1,38 @@
+namespace ModelBuildTasks.Tool.Building;
+
+/// <summary>Holds a folder against other workers, such as a second build of the same project. The system frees it when its holder dies.</summary>
+internal sealed class FolderLock : IDisposable
+{
+    private readonly FileStream _file;
+
+    private FolderLock(FileStream file) => _file = file;
+
+    /// <summary>Waits until the folder is free.</summary>
+    public static FolderLock Wait(string folder, Action waiting)
+    {
+        for (var told = false; ; told = true)
+        {
+            if (TryTake(folder) is { } taken)
+                return taken;
+            if (!told)
+                waiting();
+            Thread.Sleep(100);
+        }
+    }
+
+    private static FolderLock? TryTake(string folder)
+    {
+        Directory.CreateDirectory(folder);
+        var path = Path.Combine(folder, "lock");
+        try
+        {
+            return new FolderLock(new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
+        }
+        catch (IOException e) when (e is not DirectoryNotFoundException and not FileNotFoundException and not PathTooLongException && File.Exists(path))
+        {
+            return null;
+        }
+    }
+
+    public void Dispose() => _file.Dispose();
+}

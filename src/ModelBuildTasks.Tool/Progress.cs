@@ -1,0 +1,44 @@
+using ModelBuildTasks.Engine.Pipeline;
+using Spectre.Console;
+
+namespace ModelBuildTasks.Tool;
+
+/// <summary>Shows progress: bars on a terminal, else one line for each step that is done.</summary>
+internal static class Progress
+{
+    /// <summary>Runs work and shows what it tells.</summary>
+    public static T Show<T>(Terminal terminal, bool json, Func<Action<ProgressEvent>, T> work)
+    {
+        if (terminal.Interactive && !json)
+            return ShowBars(work);
+        var writer = json ? terminal.Error : terminal.Out;
+        var gate = new Lock();
+        return work(e =>
+        {
+            if (e.Fraction is not 1)
+                return;
+            lock (gate)
+                writer.WriteLine($"{e.Target}: {e.Step}: {e.Message}");
+        });
+    }
+
+    private static T ShowBars<T>(Func<Action<ProgressEvent>, T> work) => AnsiConsole.Progress()
+        .AutoClear(true)
+        .Columns(new SpinnerColumn(), new TaskDescriptionColumn(), new ProgressBarColumn(), new ElapsedTimeColumn())
+        .Start(context =>
+        {
+            var bars = new Dictionary<string, ProgressTask>();
+            var gate = new Lock();
+            return work(e =>
+            {
+                lock (gate)
+                {
+                    if (!bars.TryGetValue(e.Target, out var bar))
+                        bars[e.Target] = bar = context.AddTask(Markup.Escape(e.Target));
+                    bar.Description = Markup.Escape($"{e.Target}: {e.Message}");
+                    bar.IsIndeterminate = e.Fraction is null;
+                    bar.Value = 100 * (e.Fraction ?? 0);
+                }
+            });
+        });
+}

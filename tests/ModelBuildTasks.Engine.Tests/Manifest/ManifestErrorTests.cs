@@ -1,0 +1,213 @@
+namespace ModelBuildTasks.Engine.Tests.Manifest;
+
+[TestClass]
+public sealed class ManifestErrorTests
+{
+    private const string Datasets = "datasets: { photos: { inputs: { x: { npy: x.npy } } }, digits: { inputs: { x: { npy: x.npy } }, labels: { npy: x.npy } } }\n";
+
+    // The text stands behind "version: 1"; the error is told as line:column code message-part.
+    [TestMethod]
+    // Keys
+    [DataRow("targets:\n  - { model: a.onnx, recipie: int8 }", "3:22 MBT1002 unknown key 'recipie'; did you mean 'recipe'?")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, validate: { agreemnt: { min: 1 } } } ]", "2:55 MBT1002 did you mean 'agreement'?")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, frobnicate: 1 } ]", "2:43 MBT1002 valid: model, name, runtime")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, sqnr: { min: 3 } } ]", "2:43 MBT1002 unknown key 'sqnr'; it belongs into 'validate'")]
+    [DataRow("targets: [ { model: a.onnx, model: a.onnx, recipe: int8 } ]", "2:29 MBT1003 'model' is already given in line 2")]
+    [DataRow("targets: [ { recipe: int8 } ]", "2:12 MBT1005 'model' is missing here")]
+    [DataRow("datasets: { d: { take: 3 } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:16 MBT1005 'inputs' is missing here")]
+    [DataRow("datasets: {}", "1:1 MBT1005 'targets' is missing here: a list of mappings")]
+    [DataRow("targets: []", "2:10 MBT1005 'targets' is an empty list")]
+    [DataRow("targets: [ { model: a.onnx } ]", "2:12 MBT1005 neither 'recipe' nor 'passes'")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, validate: { sqnr: {} } } ]", "2:61 MBT1005 'sqnr' needs min or max or max_drop")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, calibration: { take: 3 } } ]", "2:56 MBT1005 no dataset is named here; add 'use'")]
+    [DataRow("datasets: { d: { inputs: { x: { } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:31 MBT1005 one of images, npy, idx, csv, tsv, wav, value, random, feedback")]
+    [DataRow("datasets: { d: { inputs: { x: { image: x.npy } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:33 MBT1002 did you mean 'images'?")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: {}, quantize: none } ] } ]", "2:61 MBT1005 'match' needs op or name")]
+    // Types
+    [DataRow("targets: [ { model: [a.onnx], recipe: int8 } ]", "2:21 MBT1004 'model' wants the path of an ONNX model; found a list")]
+    [DataRow("targets: [ { model: 12, recipe: int8 } ]", "2:21 MBT1004 write it in quotes")]
+    [DataRow("targets: a.onnx", "2:10 MBT1004 'targets' wants a list of mappings; found 'a.onnx'")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, validate: { size: { max: 2 megs } } } ]", "2:68 MBT1004 a size such as 1.4 MB")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, validate: { sqnr: { min: 20% } } } ]", "2:68 MBT1004 'min' wants a number; found '20%'")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, validate: { agreement: { min: \"95\" } } } ]", "2:73 MBT1004 found the quoted text \"95\"")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, validate: } ]", "2:53 MBT1004 'validate' wants 'none', or a mapping; found nothing")]
+    [DataRow("targets: [ { model: !!str a.onnx, recipe: int8 } ]", "2:21 MBT1004 tags such as !!str")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, ? [x] : 3 } ]", "2:45 MBT1004 a key is a text, not a list")]
+    [DataRow("datasets: { d: { inputs: { x: { npy: x.npy, resize: [1, 2, 3] } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:53 MBT1004 a list of 2")]
+    // Ranges and combinations
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, validate: { agreement: { min: 120% } } } ]", "2:73 MBT1006 120 % is out of range")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, validate: { sqnr: { min: 30, max: 20 } } } ]", "2:68 MBT1006 greater than its max")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, validate: { mse: { max: .inf } } } ]", "2:67 MBT1006 not a finite number")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, validate: { latency: { ratio: 0 } } } ]", "2:73 MBT1006 above 0")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, passes: [] } ]", "2:43 MBT1006 'recipe' and 'passes' exclude each other")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { amount: 100% } } ] } ]", "2:58 MBT1006 leaves nothing")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { amount: 50 } } ] } ]", "2:58 MBT1006 out of range")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { amount: 50% }, quantize: {} } ] } ]", "2:65 MBT1006 'prune' and 'quantize'")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: { activations: none, calibrator: mse } } ] } ]", "2:84 MBT1006 does not use")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: { percentile: 99 } } ] } ]", "2:65 MBT1006 only with 'calibrator: percentile'")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { name: \"(a\" }, quantize: none } ] } ]", "2:69 MBT1006 not a regular expression")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { name: \"a(?=b)\" }, quantize: none } ] } ]", "2:69 MBT1006 lookarounds")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, name: my-net } ]", "2:49 MBT1006 the name 'my-net' is not a C# identifier")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, on_failure: eror } ]", "2:55 MBT1006 did you mean 'error'?")]
+    [DataRow("datasets: { d: { inputs: { x: { npy: x.npy, crop: 8, resize: 4 } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:51 MBT1006 the crop of 8 x 8 does not fit")]
+    [DataRow("datasets: { d: { inputs: { x: { npy: x.npy, channels: GRAY, mean: [1, 2, 3] } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:67 MBT1006 'mean' has 3 values for 1 channel")]
+    [DataRow("datasets: { d: { inputs: { x: { npy: x.npy, std: [1, 0, 1] } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:50 MBT1006 cannot be 0")]
+    [DataRow("datasets: { d: { inputs: { x: { random: { min: 2, max: 1 } } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:48 MBT1006 min 2 is greater than max 1")]
+    [DataRow("datasets: { d: { inputs: { x: { csv: x.npy, columns: [a], header: false } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:67 MBT1006 'header: false'")]
+    [DataRow("datasets: { d: { inputs: { x: { csv: x.npy, columns: [-1] } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:55 MBT1006 columns count from 0")]
+    [DataRow("datasets: { d: { inputs: { x: { npy: x.npy, idx: x.npy } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:45 MBT1006 'npy' and 'idx'")]
+    [DataRow("datasets: { d: { inputs: { x: { npy: x.npy } }, take: 0 } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:55 MBT1006 0 is out of range")]
+    // Names
+    [DataRow("targets: [ { model: a.onnx, recipe: int9 } ]", "2:37 MBT1007 unknown recipe 'int9'; did you mean 'int8'?")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, runtime: ort-gpu } ]", "2:52 MBT1007 unknown runtime 'ort-gpu'; did you mean 'ort-cpu'?")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, recipe: int8, calibration: fotos } ]", "3:56 MBT1007 unknown dataset 'fotos'; valid: photos, digits")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, recipe: int8, validate: { data: { use: photo } } } ]", "3:68 MBT1007 did you mean 'photos'?")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, calibration: photos } ]", "2:56 MBT1007 the manifest has no 'datasets'")]
+    [DataRow("targets:\n  - { model: a.onnx, recipe: int8 }\n  - { model: a.onnx, recipe: int8 }", "4:14 MBT1008 'A' is already that of the target in line 3")]
+    [DataRow("targets:\n  - { model: a.onnx, recipe: int8, name: Net }\n  - { model: a.onnx, recipe: int8, name: NET }", "4:42 MBT1008 line 3")]
+    // Files
+    [DataRow("targets: [ { model: b.onnx, recipe: int8 } ]", "2:21 MBT1009 the model 'b.onnx' does not exist; did you mean 'a.onnx'?")]
+    [DataRow("targets: [ { model: models/a.onnx, recipe: int8 } ]", "2:21 MBT1009 there is no folder 'models'")]
+    [DataRow("targets: [ { model: photos, recipe: int8 } ]", "2:21 MBT1009 it is a folder")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, runtime: own.yaml } ]", "2:52 MBT1009 the policy 'own.yaml'")]
+    [DataRow("datasets: { d: { inputs: { x: { images: photos/*.png } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:41 MBT1009 'photos/*.png' matches no jpg or png file; names match exactly")]
+    [DataRow("datasets: { d: { inputs: { x: { images: notes/* } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:41 MBT1009 'notes/*' matches no jpg or png file")]
+    [DataRow("datasets: { d: { inputs: { x: { images: photo/*.jpg } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:41 MBT1009 there is no folder 'photo'; did you mean 'photos'?")]
+    [DataRow("datasets: { d: { inputs: { x: { idx: y.gz } }, labels: { npy: x.npy } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:38 MBT1009 the file 'y.gz' does not exist")]
+    // Not there yet
+    [DataRow("targets: [ { model: a.onnx, goal: { minimize: size } } ]", "2:29 MBT1010 'goal' is not available in this version")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { distill: { data: d, epochs: 2 } } ] } ]", "2:41 MBT1010 pass 'distill' is not available in this version; available: prune, quantize")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { structure: channels, amount: 30% } } ] } ]", "2:61 MBT1010 'channels'")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { structure: \"2:4\", amount: 50% } } ] } ]", "2:61 MBT1010 '2:4'")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { amount: 30%, method: obs } } ] } ]", "2:71 MBT1010 'obs'")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { macs: 30%, amount: 3% } } ] } ]", "2:50 MBT1010 'macs'")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: { weights: int4 } } ] } ]", "2:62 MBT1010 'int4'")]
+    [DataRow("targets: [ { model: a.onnx, recipe: sparse-int8 } ]", "2:37 MBT1010 'sparse-int8'")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, runtime: openvino } ]", "2:52 MBT1010 'openvino'")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, on_failure: relax } ]", "2:55 MBT1010 'relax'")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, package: { as: content } } ]", "2:58 MBT1010 'content'")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, package: { encoding: brotli } } ]", "2:64 MBT1010 'brotli'")]
+    [DataRow("datasets: { d: { inputs: { x: { npz: y } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:33 MBT1010 source 'npz'")]
+    [DataRow("datasets: { d: { inputs: { x: { text: y.txt } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:33 MBT1010 source 'text' is not available in this version")]
+    // Streams
+    [DataRow("datasets: { d: { inputs: { x: { wav: \"*.wav\", window: 4 } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:38 MBT1009 the pattern '*.wav' matches no wav file")]
+    [DataRow("datasets: { d: { inputs: { x: { wav: s.wave, rate: 16000 } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:31 MBT1005 'x' needs window or stft")]
+    [DataRow("datasets: { d: { inputs: { x: { wav: s.wave, window: 4, stft: { size: 4 } } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:57 MBT1006 'window' and 'stft' exclude each other")]
+    [DataRow("datasets: { d: { inputs: { x: { wav: s.wave, hop: 2, stft: { size: 4 } } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:51 MBT1006 with 'stft', 'hop' stands in it")]
+    [DataRow("datasets: { d: { inputs: { x: { wav: s.wave, context: 2, stft: { size: 4 } } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:55 MBT1006 'context' goes in front of a 'window'")]
+    [DataRow("datasets: { d: { inputs: { x: { wav: s.wave, stft: { size: 1 } } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:60 MBT1006 1 is out of range")]
+    [DataRow("datasets: { d: { inputs: { x: { wav: s.wave, stft: { size: 4, window: hamming } } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:71 MBT1006 unknown value 'hamming'")]
+    [DataRow("datasets: { d: { inputs: { x: { npy: x.npy }, s: { feedback: t } }, shuffle: 1 } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:78 MBT1006 cannot be shuffled")]
+    [DataRow("datasets: { d: { inputs: { x: { npy: x.npy }, s: { feedback: t } }, batch: 2 } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:76 MBT1006 one sample a run")]
+    [DataRow("datasets: { d: { inputs: { x: { npy: x.npy }, s: { feedback: t } } } }\ntargets: [ { model: a.onnx, recipe: int8, calibration: { use: d, shuffle: 3 } } ]", "3:75 MBT1006 cannot be shuffled")]
+    // Passes and data
+    [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: {} }, { prune: { amount: 5% } } ] } ]", "2:59 MBT1011 prune cannot follow quantize")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: {} }, { quantize: } ] } ]", "2:59 MBT1011 quantize cannot follow quantize")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: { activations: uint8 } } ] } ]", "2:41 MBT1023 give the target a 'calibration'")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, validate: { accuracy: { min: 9 } } } ]", "2:72 MBT1023 accuracy needs data with labels")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, recipe: int8, calibration: digits, validate: { data: photos, accuracy: { min: 9 } } } ]", "3:107 MBT1023 'photos' does not have")]
+    public void An_error_stands_alone_at_its_line_and_column(string text, string expected)
+    {
+        using var folder = new ManifestFolder("a.onnx", "x.npy", "photos/1.jpg", "notes/1.txt", "s.wave");
+        var errors = folder.Errors("version: 1\n" + text);
+        Assert.HasCount(1, errors, string.Join('\n', errors));
+        var words = expected.Split(' ', 3);
+        StringAssert.StartsWith(errors[0], $"{words[0]} {words[1]} ");
+        StringAssert.Contains(errors[0], words[2]);
+    }
+
+    [TestMethod]
+    [DataRow("", "1:1 MBT1005 the manifest is empty")]
+    [DataRow("# nothing\n", "1:1 MBT1005 the manifest is empty")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8 } ]", "1:1 MBT1012 'version' is missing here: the number 1")]
+    [DataRow("version: 2\nmodels: x", "1:10 MBT1012 version 1 of the manifest, not 2")]
+    [DataRow("version: one\n", "1:10 MBT1012 not 'one'")]
+    [DataRow("- a", "1:1 MBT1004 'manifest' wants a mapping with version, datasets, defaults, targets; found a list")]
+    [DataRow("version: 1\ntargets:\n\t- model: a.onnx\n", "3:1 MBT1001 a tab cannot indent YAML")]
+    [DataRow("version: 1\ntargets: [ {\n", "3:1 MBT1001 did not find expected node content")]
+    [DataRow("version: 1\ntargets: [ a\nb: c\n", "2:10 MBT1001 perhaps a bracket or brace is not closed")]
+    [DataRow("version: 1\ntargets: @x\n", "2:10 MBT1001 character that cannot start any token")]
+    [DataRow("version: 1\n---\nversion: 1\n", "2:1 MBT1001 a second document begins here")]
+    [DataRow("version: 1\ntargets: *all\n", "2:10 MBT1001 no anchor &all")]
+    [DataRow("version: 1\ntargets: &all [ *all ]\n", "2:17 MBT1001 the alias *all stands inside")]
+    [DataRow("version: 1\ntargets: \0\n", "2:10 MBT1001 a control character stands here")]
+    public void What_is_no_manifest_is_refused_where_it_ends_to_be_one(string text, string expected) =>
+        An_error_of_the_whole_text(text, expected);
+
+    [TestMethod]
+    public void All_errors_are_found_in_the_order_of_the_lines()
+    {
+        using var folder = new ManifestFolder("a.onnx");
+        var errors = folder.Errors("""
+            version: 1
+            datasets:
+              d: { inputs: { x: { npy: no.npy } }, take: -1 }
+            targets:
+              - { model: no.onnx, recipe: int8, calibration: e }
+              - { model: a.onnx, recipe: int7, on_failure: relax }
+              - { model: a.onnx }
+            extra: 1
+            """);
+
+        CollectionAssert.AreEqual(
+            new[] { "3 MBT1009", "3 MBT1006", "5 MBT1009", "5 MBT1007", "6 MBT1007", "6 MBT1010", "7 MBT1005", "7 MBT1008", "8 MBT1002" },
+            errors.Select(e => e.Split(':')[0] + " " + e.Split(' ')[1]).ToArray());
+    }
+
+    [TestMethod]
+    public void An_alias_bomb_is_refused_quickly()
+    {
+        var bomb = "version: 1\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+            + string.Concat(Enumerable.Range(1, 30).Select(i => $"a{i}: &a{i} [{string.Join(", ", Enumerable.Repeat($"*a{i - 1}", 10))}]\n"));
+        An_error_of_the_whole_text(bomb, "7:15 MBT1001 the aliases stand for more than");
+    }
+
+    [TestMethod]
+    [DataRow("[")]
+    [DataRow("- ")]
+    [DataRow("{a: ")]
+    public void Deep_nesting_is_refused(string opening)
+    {
+        using var folder = new ManifestFolder();
+        var error = folder.Diagnostics(string.Concat(Enumerable.Repeat(opening, 100_000))).Single();
+        StringAssert.Contains(error.Message, "nested deeper");
+    }
+
+    [TestMethod]
+    public void A_file_of_more_than_four_megabytes_is_refused()
+    {
+        using var folder = new ManifestFolder();
+        folder.Add("compression.yaml", new string('#', 4_000_001));
+        Assert.IsNull(Engine.Manifest.ManifestReader.TryRead(folder.ManifestPath, out var diagnostics, out _));
+        Assert.AreEqual("MBT1001", diagnostics.Single().Code);
+    }
+
+    [TestMethod]
+    public void A_file_that_is_not_text_is_refused_at_its_first_wrong_byte()
+    {
+        using var folder = new ManifestFolder();
+        File.WriteAllBytes(folder.ManifestPath, [.. "version: 1\nx: "u8, 0xFF, 0xFE]);
+        Assert.IsNull(Engine.Manifest.ManifestReader.TryRead(folder.ManifestPath, out var diagnostics, out _));
+        Assert.AreEqual(("MBT1001", 2, 4), (diagnostics.Single().Code, diagnostics[0].Location!.Value.Line, diagnostics[0].Location!.Value.Column));
+    }
+
+    [TestMethod]
+    public void Errors_in_an_own_policy_are_located_in_that_file()
+    {
+        using var folder = new ManifestFolder("a.onnx");
+        folder.Add("policies/own.yaml", "name: own\nopset: 3\nweighted: { Conv: [statik] }\narithmetic: [Conv]\n");
+        var errors = folder.Diagnostics("version: 1\ntargets: [ { model: a.onnx, recipe: int8, runtime: policies/own.yaml } ]");
+        CollectionAssert.AreEqual(
+            new[] { "(2,8) MBT1006", "(3,20) MBT1006", "(4,14) MBT1003" },
+            errors.Select(e => e.Location.ToString()!.Replace(Path.Combine("policies/own.yaml"), "", StringComparison.Ordinal) + " " + e.Code).ToArray());
+    }
+
+    private static void An_error_of_the_whole_text(string text, string expected)
+    {
+        using var folder = new ManifestFolder("a.onnx");
+        var errors = folder.Errors(text);
+        var words = expected.Split(' ', 3);
+        StringAssert.StartsWith(errors[0], $"{words[0]} {words[1]} ");
+        StringAssert.Contains(errors[0], words[2]);
+    }
+}
