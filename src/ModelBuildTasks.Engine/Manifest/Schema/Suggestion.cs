@@ -26,8 +26,8 @@ internal static class Suggestion
             .Select(c => c.Word).FirstOrDefault();
     }
 
-    // Optimal string alignment distance: insertions, deletions, replacements, and swaps of neighbours.
-    private static int Slips(string a, string b)
+    /// <summary>Optimal string alignment distance: insertions, deletions, replacements, and swaps of neighbours.</summary>
+    internal static int Slips(string a, string b)
     {
         var d = new int[a.Length + 1, b.Length + 1];
         for (var i = 0; i <= a.Length; i++)
