@@ -8,7 +8,21 @@ namespace ModelBuildTasks.Benchmarks;
 /// <summary>Runs <c>models.yaml</c> on a folder of models and data and prints one row a model: bytes, metrics, latency.</summary>
 internal static class ModelTable
 {
-    public static int Write(string dataFolder, string? target)
+    public static int Write(string dataFolder, string? target) => WithManifest(dataFolder, manifest =>
+    {
+        var request = new CompressionRequest(ManifestReader.Read(manifest), Path.Combine(Path.GetDirectoryName(manifest)!, "out"))
+        {
+            Threads = Environment.ProcessorCount,
+            Target = target,
+            MeasureLatency = true,
+        };
+        var result = Compressor.Run(request, (_) => { }, CancellationToken.None);
+        Print(result);
+        return result.Succeeded ? 0 : 1;
+    });
+
+    /// <summary>Gives <c>models.yaml</c>, with the data folder in its place, to <paramref name="action"/>.</summary>
+    public static int WithManifest(string dataFolder, Func<string, int> action)
     {
         var folder = Directory.CreateTempSubdirectory("modelbuild-benchmark-");
         try
@@ -16,15 +30,7 @@ internal static class ModelTable
             var manifest = Path.Combine(folder.FullName, "models.yaml");
             var text = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "models.yaml"));
             File.WriteAllText(manifest, text.Replace("DATA/", Path.GetFullPath(dataFolder) + "/", StringComparison.Ordinal));
-            var request = new CompressionRequest(ManifestReader.Read(manifest), Path.Combine(folder.FullName, "out"))
-            {
-                Threads = Environment.ProcessorCount,
-                Target = target,
-                MeasureLatency = true,
-            };
-            var result = Compressor.Run(request, (_) => { }, CancellationToken.None);
-            Print(result);
-            return result.Succeeded ? 0 : 1;
+            return action(manifest);
         }
         catch (ModelBuildException e)
         {

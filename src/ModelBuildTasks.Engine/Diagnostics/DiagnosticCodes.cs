@@ -79,6 +79,24 @@ public static class DiagnosticCodes
     /// <summary>A run of a model did not end in time and was stopped.</summary>
     public const string RunDoesNotEnd = "MBT2008";
 
+    /// <summary>The compressed model has numbers or operators that the target's runtime does not execute; it was not put in place.</summary>
+    public const string DoesNotConform = "MBT2020";
+
+    /// <summary>Calibration data whose samples do not vary (a warning).</summary>
+    public const string ConstantCalibrationData = "MBT2021";
+
+    /// <summary>NaN or infinity in the calibration data, or in the model on it (a warning).</summary>
+    public const string NonFiniteCalibrationData = "MBT2022";
+
+    /// <summary>Calibration data of another scale than the model was trained on (a warning).</summary>
+    public const string ScaleOfCalibrationData = "MBT2023";
+
+    /// <summary>The model is dead, or its outputs hardly vary, on the calibration data (a warning).</summary>
+    public const string DeadOnCalibrationData = "MBT2024";
+
+    /// <summary>Too few calibration samples (a warning).</summary>
+    public const string FewCalibrationSamples = "MBT2025";
+
     // MBT3xxx: gates.
 
     /// <summary>Accuracy is outside its limits.</summary>
@@ -107,6 +125,9 @@ public static class DiagnosticCodes
 
     /// <summary>A gate failed and <c>on_failure: original</c> put the untouched model in place (a warning).</summary>
     public const string OriginalKept = "MBT3009";
+
+    /// <summary>A gate failed and <c>on_failure: relax</c> gave precision back until the gates held, or could not help (a warning).</summary>
+    public const string Relaxed = "MBT3010";
 
     // MBT9xxx: the environment.
 

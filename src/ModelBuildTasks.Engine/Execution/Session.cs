@@ -14,6 +14,12 @@ namespace ModelBuildTasks.Engine.Execution;
 /// <param name="Optimize">Whether ONNX Runtime may rewrite the graph as it does in an app. Off when intermediate values are observed.</param>
 internal sealed record SessionSettings(int Threads = 1, bool Optimize = true)
 {
+    /// <summary>
+    /// Whether quantize/dequantize pairs are computed as they stand, in float, also where the graph is optimized otherwise: results then do
+    /// not depend on the integer kernels of the machine.
+    /// </summary>
+    public bool KeepPairs { get; init; }
+
     /// <summary>Where the graph as ONNX Runtime rewrote it is written to, or null.</summary>
     public string? OptimizedModelPath { get; init; }
 
@@ -173,6 +179,8 @@ internal sealed class Session : IDisposable
             GraphOptimizationLevel = settings.Optimize ? GraphOptimizationLevel.ORT_ENABLE_ALL : GraphOptimizationLevel.ORT_DISABLE_ALL,
             LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL,
         };
+        if (settings.KeepPairs)
+            options.AddSessionConfigEntry("session.disable_quant_qdq", "1");
         if (settings.OptimizedModelPath is not null)
             options.OptimizedModelFilePath = settings.OptimizedModelPath;
         return options;

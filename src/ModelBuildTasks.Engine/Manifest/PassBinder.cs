@@ -16,21 +16,49 @@ internal static class PassBinder
         }),
     ];
 
-    /// <summary>The rules of a list, in order.</summary>
-    public static IReadOnlyList<RulePlan> Rules(ListValue? rules) =>
+    /// <summary>The rules of a list, in order. What does not fit together is reported into <paramref name="problems"/>.</summary>
+    public static IReadOnlyList<RulePlan> Rules(ListValue? rules, ICollection<(string Message, Value At)> problems) =>
     [
-        .. (rules?.Items ?? []).OfType<ObjectValue>().Where(r => r.Complete && r["match"] is ObjectValue { Complete: true }).Select(rule =>
-        {
-            var match = (ObjectValue)rule["match"]!;
-            IReadOnlyList<string> operators = match["op"] switch
-            {
-                ListValue list => list.Contents<string>(),
-                ScalarValue { Content: string one } => [one],
-                _ => [],
-            };
-            return new RulePlan(rule.Location, operators, match.Text("name"), rule.Text("quantize") != "none");
-        }),
+        .. (rules?.Items ?? []).OfType<ObjectValue>().Where(r => r.Complete && r["match"] is ObjectValue { Complete: true })
+            .Select(rule => rule.Form == "range" ? TensorRule(rule, problems) : NodeRule(rule)),
     ];
+
+    private static RulePlan NodeRule(ObjectValue rule)
+    {
+        var match = (ObjectValue)rule["match"]!;
+        var subgraph = match["subgraph"] as ObjectValue;
+        return new(rule.Location, Texts(match["op"]), match.Text("name"), rule.Text("quantize") != "none")
+        {
+            Form = rule.Text("quantize") switch
+            {
+                "static" => QuantizedForm.Static,
+                "dynamic" => QuantizedForm.Dynamic,
+                "weights" => QuantizedForm.Weights,
+                _ => null,
+            },
+            From = Texts(subgraph?["from"]),
+            To = Texts(subgraph?["to"]),
+        };
+    }
+
+    private static RulePlan TensorRule(ObjectValue rule, ICollection<(string, Value)> problems)
+    {
+        var ends = ((ListValue)rule["range"]!).Contents<double>();
+        if (ends is not [var min, var max] || min >= max)
+        {
+            problems.Add(("a range is [least, greatest], the least first", rule["range"]!));
+            return new(rule.Location, [], null, true) { TensorPattern = "" };
+        }
+
+        return new(rule.Location, [], null, true) { TensorPattern = ((ObjectValue)rule["match"]!).Text("tensor"), Range = (min, max) };
+    }
+
+    private static IReadOnlyList<string> Texts(Value? value) => value switch
+    {
+        ListValue list => list.Contents<string>(),
+        ScalarValue { Content: string one } => [one],
+        _ => [],
+    };
 
     private static PrunePlan Prune(Member member, ObjectValue options, ICollection<(string, Value)> problems)
     {
@@ -45,6 +73,7 @@ internal static class PassBinder
         var activations = options.Text("activations") switch
         {
             "uint8" => ActivationMode.Uint8,
+            "uint16" => ActivationMode.Uint16,
             "dynamic" => ActivationMode.Dynamic,
             "none" => ActivationMode.None,
             _ => ActivationMode.Auto,
@@ -53,6 +82,10 @@ internal static class PassBinder
         {
             "minmax" => Calibrator.MinMax,
             "percentile" => Calibrator.Percentile,
+            "mean-minmax" => Calibrator.MeanMinMax,
+            "entropy" => Calibrator.Entropy,
+            "octav" => Calibrator.Octav,
+            "auto" => Calibrator.Auto,
             _ => Calibrator.Mse,
         };
         if (activations is ActivationMode.Dynamic or ActivationMode.None && options.Has("calibrator"))
@@ -65,6 +98,11 @@ internal static class PassBinder
             Percentile = options.Get<double>("percentile") ?? plan.Percentile,
             PerChannel = options.Get<bool>("per_channel") ?? plan.PerChannel,
             BiasCorrection = options.Get<bool>("bias_correction") ?? plan.BiasCorrection,
+            AdaRound = options.Get<bool>("adaround") ?? plan.AdaRound,
+            MinimumSqnr = options.Get<double>("min_sqnr") ?? plan.MinimumSqnr,
+            IntegerMacs = options.Get<Quantity>("integer_macs")?.Number ?? plan.IntegerMacs,
+            Equalization = options.Get<bool>("equalization") ?? plan.Equalization,
+            SmoothQuant = options.Get<bool>("smoothquant") ?? plan.SmoothQuant,
         };
     }
 }

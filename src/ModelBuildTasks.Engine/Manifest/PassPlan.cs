@@ -25,7 +25,7 @@ public enum ActivationMode
     /// <summary>Static where the runtime is fast at it and there is calibration data, else dynamic or weights only: the policy's order for each operator.</summary>
     Auto,
 
-    /// <summary>Calibrated scale and zero point (QDQ), unsigned 8 bit.</summary>
+    /// <summary>Calibrated scale and zero point (QDQ), 8 bit of the signedness that the runtime wants.</summary>
     Uint8,
 
     /// <summary>Scale and zero point computed at run time from each tensor's range.</summary>
@@ -33,6 +33,9 @@ public enum ActivationMode
 
     /// <summary>Activations stay float; only weights are stored in 8 bits.</summary>
     None,
+
+    /// <summary>Calibrated scale and zero point (QDQ), 16 bit, where the runtime has that.</summary>
+    Uint16,
 }
 
 /// <summary>How a tensor's range is found from what was observed.</summary>
@@ -46,6 +49,18 @@ public enum Calibrator
 
     /// <summary>The range whose quantization makes the least squared error on the histogram.</summary>
     Mse,
+
+    /// <summary>The mean of the samples' least and of their greatest values.</summary>
+    MeanMinMax,
+
+    /// <summary>The threshold whose quantized histogram has the least Kullback-Leibler divergence from the one seen.</summary>
+    Entropy,
+
+    /// <summary>The fixed point at which the noise of clipping and of rounding balance (Sakr et al. 2022).</summary>
+    Octav,
+
+    /// <summary>For each tensor the calibrator of the least predicted error at the operators that read it.</summary>
+    Auto,
 }
 
 /// <summary><c>quantize: { weights: int8, activations: auto, calibrator: mse }</c>.</summary>
@@ -68,11 +83,48 @@ public sealed record QuantizePlan(SourceLocation Location) : PassPlan(Location)
 
     /// <summary>Whether biases take back the mean error of quantized weights, where there is calibration data.</summary>
     public bool BiasCorrection { get; init; } = true;
+
+    /// <summary>Whether weights are rounded for the least change of their nodes' outputs, where there is calibration data, instead of to nearest.</summary>
+    public bool AdaRound { get; init; } = true;
+
+    /// <summary>
+    /// With <see cref="ActivationMode.Auto"/> and calibration data: the signal-to-noise ratio of the outputs, in dB, below which precision is
+    /// given back whatever it costs. Above it only what is cheap is given back.
+    /// </summary>
+    public double MinimumSqnr { get; init; } = 25;
+
+    /// <summary>
+    /// With <see cref="ActivationMode.Auto"/> and calibration data: the share of multiply-accumulates, 0 to 1, that stays in 8-bit arithmetic
+    /// where it can be, whatever it costs in precision or time.
+    /// </summary>
+    public double IntegerMacs { get; init; }
+
+    /// <summary>Whether cross-layer equalization and high-bias absorption are tried, where there is calibration data.</summary>
+    public bool Equalization { get; init; } = true;
+
+    /// <summary>Whether SmoothQuant is tried, where there is calibration data.</summary>
+    public bool SmoothQuant { get; init; } = true;
 }
 
-/// <summary>An exception for the nodes that it matches.</summary>
+/// <summary>An exception: for the nodes that it matches, or, with <see cref="TensorPattern"/>, for the values that it matches.</summary>
 /// <param name="Location">Where it stands.</param>
 /// <param name="Operators">Operator types; empty for all.</param>
 /// <param name="NamePattern">A regular expression found in the node's name, or, where it has none, in its first output's; null for all.</param>
 /// <param name="Quantize">Whether the nodes may be quantized.</param>
-public sealed record RulePlan(SourceLocation Location, IReadOnlyList<string> Operators, string? NamePattern, bool Quantize);
+public sealed record RulePlan(SourceLocation Location, IReadOnlyList<string> Operators, string? NamePattern, bool Quantize)
+{
+    /// <summary>The form that the nodes get; null for what the passes choose.</summary>
+    public QuantizedForm? Form { get; init; }
+
+    /// <summary>Nodes or values behind which the nodes lie; empty for no such limit.</summary>
+    public IReadOnlyList<string> From { get; init; } = [];
+
+    /// <summary>Nodes or values in front of which the nodes lie; empty for no such limit.</summary>
+    public IReadOnlyList<string> To { get; init; } = [];
+
+    /// <summary>A regular expression found in the names of the values whose <see cref="Range"/> is fixed; null for a rule about nodes.</summary>
+    public string? TensorPattern { get; init; }
+
+    /// <summary>Least and greatest value that the matching values are quantized for, against what calibration finds.</summary>
+    public (double Min, double Max)? Range { get; init; }
+}

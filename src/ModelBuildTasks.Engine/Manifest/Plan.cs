@@ -64,6 +64,9 @@ public enum OnFailure
 
     /// <summary>The untouched model is used; a warning tells.</summary>
     Original,
+
+    /// <summary>Precision is given back, cheapest first, until the gates hold; a warning tells. When that does not help, the build fails.</summary>
+    Relax,
 }
 
 /// <summary>How the artifact gets into the app.</summary>

@@ -19,7 +19,7 @@ public static class Recipes
 
     /// <summary>The exceptions for nodes that a recipe makes.</summary>
     /// <exception cref="ModelBuildException">There is no recipe of that name (MBT1007).</exception>
-    public static IReadOnlyList<RulePlan> Rules(string name) => PassBinder.Rules(Load(name, new SourceLocation($"recipe {name}"))["rules"] as ListValue);
+    public static IReadOnlyList<RulePlan> Rules(string name) => PassBinder.Rules(Load(name, new SourceLocation($"recipe {name}"))["rules"] as ListValue, []);
 
     /// <summary>A recipe with what it extends merged under it.</summary>
     /// <param name="name">The recipe.</param>

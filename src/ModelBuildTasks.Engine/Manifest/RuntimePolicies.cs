@@ -34,16 +34,39 @@ public static class RuntimePolicies
     public static RuntimePolicy ReadText(string text, string shownPath)
     {
         var errors = new DiagnosticBag();
-        var policy = YamlText.Read(text, shownPath, errors) is { } root ? PolicyShapes.Policy.Read(root, "policy", errors) as ObjectValue : null;
+        var (policy, origin) = Merged(text, shownPath, errors);
         if (policy is null && !errors.HasErrors)
             errors.Error(DiagnosticCodes.MissingKey, "the policy is empty", new(shownPath, 1, 1, 1, 2));
         var operators = policy is null ? [] : Operators(policy, errors);
+        var formats = policy is null ? new() : NumberFormatBinder.Bind(policy, errors);
         if (errors.HasErrors)
             throw new ModelBuildException(errors.InOrder(shownPath));
         return new(policy!.Text("name")!, (int)policy.Get<long>("opset")!.Value, operators)
         {
-            ContentHash = Hashing.ContentHash.OfText(text),
+            Formats = formats,
+            Costs = CostBinder.Bind(policy["costs"] as ObjectValue),
+            ContentHash = Hashing.ContentHash.OfText(origin),
         };
+    }
+
+    /// <summary>A policy laid over the one it extends, and all text that it was made from.</summary>
+    private static (ObjectValue? Policy, string Origin) Merged(string text, string shownPath, DiagnosticBag errors)
+    {
+        if (YamlText.Read(text, shownPath, errors) is not { } root)
+            return (null, text);
+        if (root is not YamlMapping mapping || !mapping.Entries.Any(e => e.Key.Text == "extends"))
+            return (PolicyShapes.Policy.Read(root, "policy", errors) as ObjectValue, text);
+        var own = PolicyShapes.Extension.Read(root, "policy", errors) as ObjectValue;
+        if (own?.Text("extends") is not { } name)
+            return (own, text);
+        if (!Names.Contains(name))
+        {
+            errors.Error(DiagnosticCodes.UnknownName, $"unknown runtime '{name}'; {Suggestion.For(name, Names)}", own["extends"]!.Location);
+            return (null, text);
+        }
+
+        var (below, origin) = Merged(Resources.Text($"runtimes/{name}.yaml"), $"runtimes/{name}.yaml", errors);
+        return (own.Over(below), $"{origin}\n---\n{text}");
     }
 
     /// <summary>Whether what stands under <c>runtime:</c> is a file rather than a name.</summary>

@@ -6,8 +6,14 @@ namespace ModelBuildTasks.Engine.Manifest;
 /// <param name="Operators">What is known of each operator type; others are left alone.</param>
 public sealed record RuntimePolicy(string Name, int Opset, IReadOnlyDictionary<string, OperatorPolicy> Operators)
 {
+    /// <summary>The numbers of its quantized arithmetic.</summary>
+    internal NumberFormats Formats { get; init; } = new();
+
     /// <summary>Hash of the file's text, for cache keys.</summary>
     public string ContentHash { get; init; } = "";
+
+    /// <summary>What operators cost; empty where the policy does not say.</summary>
+    internal CostTable Costs { get; init; } = CostTable.Empty;
 }
 
 /// <summary>The part an operator plays in a quantized graph.</summary>
@@ -22,7 +28,7 @@ public enum OperatorRole
     /// <summary>Moves values and keeps scale and zero point: Reshape, Transpose, MaxPool, Resize.</summary>
     Movement,
 
-    /// <summary>Is absorbed into its producer's range: Relu, Clip.</summary>
+    /// <summary>Is joined with its producer, and vanishes in its range where the runtime allows that: Relu, Clip.</summary>
     Activation,
 }
 
@@ -37,6 +43,9 @@ public enum QuantizedForm
 
     /// <summary>Weights in 8 bits, arithmetic in float.</summary>
     Weights,
+
+    /// <summary>Weights in float16, arithmetic in float: for a node whose weight loses too much in 8 bits.</summary>
+    Half,
 }
 
 /// <summary>What a runtime can do with one operator.</summary>

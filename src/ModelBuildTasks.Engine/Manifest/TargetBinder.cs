@@ -22,9 +22,10 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
 
         var passes = Passes(merged, recipe);
         var calibration = Use(merged["calibration"]);
-        if (passes.OfType<QuantizePlan>().FirstOrDefault(q => q.Activations == ActivationMode.Uint8) is { } quantize && !merged.Meant("calibration"))
-            errors.Error(DiagnosticCodes.DataMissing, "'activations: uint8' finds ranges from calibration data; give the target a 'calibration'", quantize.Location);
+        if (passes.OfType<QuantizePlan>().FirstOrDefault(q => q.Activations is ActivationMode.Uint8 or ActivationMode.Uint16) is { } quantize && !merged.Meant("calibration"))
+            errors.Error(DiagnosticCodes.DataMissing, $"'activations: {quantize.Activations.ToString().ToLowerInvariant()}' finds ranges from calibration data; give the target a 'calibration'", quantize.Location);
         var validation = Validation(merged, calibration);
+        var rules = Rules(merged, recipe);
         var runtime = Runtime(merged);
         var name = Name(merged);
         var model = merged.Text("model") is { } path ? files.File(path, merged["model"]!.Location, "the model") : null;
@@ -39,10 +40,10 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
             Runtime = runtime,
             Recipe = merged.Text("recipe") ?? (merged["recipe"] as ObjectValue)?.Text("extends"),
             Passes = passes,
-            Rules = [.. PassBinder.Rules(recipe?["rules"] as ListValue), .. PassBinder.Rules(merged["rules"] as ListValue)],
+            Rules = rules,
             Calibration = calibration,
             Validation = validation,
-            OnFailure = merged.Text("on_failure") switch { "warn" => OnFailure.Warn, "original" => OnFailure.Original, _ => OnFailure.Error },
+            OnFailure = merged.Text("on_failure") switch { "warn" => OnFailure.Warn, "original" => OnFailure.Original, "relax" => OnFailure.Relax, _ => OnFailure.Error },
             Package = (merged["package"] as ObjectValue)?.Text("as") == "none" ? PackageAs.None : PackageAs.Resource,
         };
     }
@@ -87,6 +88,15 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
             errors.Error(DiagnosticCodes.InvalidValue, message, at.Location);
         PassOrder.Check(passes, errors);
         return passes;
+    }
+
+    private IReadOnlyList<RulePlan> Rules(ObjectValue merged, ObjectValue? recipe)
+    {
+        var problems = new List<(string Message, Value At)>();
+        IReadOnlyList<RulePlan> rules = [.. PassBinder.Rules(recipe?["rules"] as ListValue, problems), .. PassBinder.Rules(merged["rules"] as ListValue, problems)];
+        foreach (var (message, at) in problems)
+            errors.Error(DiagnosticCodes.InvalidValue, message, at.Location);
+        return rules;
     }
 
     private DatasetUse? Use(Value? value)

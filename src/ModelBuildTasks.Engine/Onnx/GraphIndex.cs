@@ -16,6 +16,7 @@ internal sealed class GraphIndex
     private readonly HashSet<string> _inputs = [];
     private readonly HashSet<string> _outputs = [];
     private readonly GraphIndex? _outer;
+    private int? _number;
 
     /// <summary>Indexes <paramref name="graph"/>; <paramref name="model"/> takes the tensors of scalar and list Constants.</summary>
     public GraphIndex(OnnxModel model, GraphProto graph, GraphIndex? outer = null)
@@ -45,6 +46,18 @@ internal sealed class GraphIndex
 
     /// <summary>The graph that was indexed.</summary>
     public GraphProto Graph { get; }
+
+    /// <summary>
+    /// The graph's place among all graphs of its model, as <see cref="GraphExtensions.WithBodies"/> gives them: 0 is the main graph. The same in
+    /// every clone, where names may repeat from body to body.
+    /// </summary>
+    public int Number => _number ??= _outer is null ? 0 : Outermost.Graph.WithBodies().TakeWhile(g => !ReferenceEquals(g, Graph)).Count();
+
+    private GraphIndex Outermost => _outer?.Outermost ?? this;
+
+    /// <summary>The <see cref="Number"/> of the graph in which a name that is read here is defined.</summary>
+    public int Home(string name) =>
+        _outer is null || _constants.ContainsKey(name) || _producers.ContainsKey(name) || _inputs.Contains(name) ? Number : _outer.Home(name);
 
     /// <summary>The node that makes a value in this graph; null for inputs, initializers and outer values.</summary>
     public NodeProto? Producer(string name) => _producers.GetValueOrDefault(name);

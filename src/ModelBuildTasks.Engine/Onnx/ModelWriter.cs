@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Security.Cryptography;
 using Google.Protobuf;
 using ModelBuildTasks.Engine.Diagnostics;
 
@@ -53,6 +54,15 @@ internal static class ModelWriter
         using var stream = new MemoryStream();
         Write(model, stream);
         return stream.ToArray();
+    }
+
+    /// <summary>SHA-256 of the model as one file, in hex; nothing is kept in memory but the graph.</summary>
+    internal static string Sha256(OnnxModel model)
+    {
+        using var hash = SHA256.Create();
+        using (var stream = new CryptoStream(Stream.Null, hash, CryptoStreamMode.Write))
+            Write(model, stream);
+        return Convert.ToHexStringLower(hash.Hash!);
     }
 
     private static void Write(OnnxModel model, Stream stream)

@@ -10,6 +10,9 @@ public sealed record Decision(string Name, string Op, string What, string Reason
     /// <summary>Signal-to-noise ratio of the node's weight after the pass in dB, where it is known.</summary>
     public double? Sqnr { get; init; }
 
+    /// <summary>What the node's quantization alone adds to the model's outputs, noise over signal, where it was measured.</summary>
+    public double? OutputNoise { get; init; }
+
     /// <summary>Bytes of the node's weights before.</summary>
     public long BytesBefore { get; init; }
 

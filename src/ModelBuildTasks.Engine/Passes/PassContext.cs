@@ -1,5 +1,6 @@
 using ModelBuildTasks.Engine.Data;
 using ModelBuildTasks.Engine.Manifest;
+using ModelBuildTasks.Engine.Statistics;
 
 namespace ModelBuildTasks.Engine.Passes;
 
@@ -10,6 +11,9 @@ public sealed record PassContext(RuntimePolicy Runtime, IReadOnlyList<RulePlan> 
 {
     /// <summary>Calibration data that fits the model, or null.</summary>
     public IDataset? Calibration { get; init; }
+
+    /// <summary>Runs the calibration data through a model and remembers what was seen; without a folder it remembers nothing.</summary>
+    internal StatisticsStore Statistics { get; init; } = new(null);
 
     /// <summary>Threads to use; the result does not depend on it.</summary>
     public int Threads { get; init; } = 1;

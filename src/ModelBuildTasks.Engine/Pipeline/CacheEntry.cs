@@ -12,10 +12,10 @@ namespace ModelBuildTasks.Engine.Pipeline;
 /// <param name="Size">Bytes of the artifact.</param>
 /// <param name="Report">The target's report without names, paths and verdict.</param>
 /// <param name="Measured">What was measured, or null when nothing was.</param>
-/// <param name="Notes">Warnings of passes.</param>
+/// <param name="Notes">Warnings of passes, and those about the calibration data.</param>
 internal sealed record CacheEntry(int Version, string Sha256, long Size, TargetReport Report, Measurements? Measured, IReadOnlyList<PassNote> Notes)
 {
-    public const int CurrentVersion = 1;
+    public const int CurrentVersion = 2;
 
     /// <summary>Hash of the entry's own text without this; what somebody or a failing disk changed does not match it.</summary>
     public string Seal { get; init; } = "";
@@ -32,10 +32,15 @@ internal sealed record CacheEntry(int Version, string Sha256, long Size, TargetR
     private string Hash() => ContentHash.OfText(JsonSerializer.Serialize(this with { Seal = "" }, CacheJson.Default.CacheEntry));
 }
 
-/// <summary>A pass that could do nothing.</summary>
-/// <param name="Pass">Its index in the plan.</param>
+/// <summary>A warning that lasts as long as the artifact.</summary>
+/// <param name="Pass">The index in the plan of the pass that it is about, or <see cref="Calibration"/>.</param>
 /// <param name="Message">What to tell.</param>
-internal sealed record PassNote(int Pass, string Message);
+/// <param name="Code">Code of the diagnostic.</param>
+internal sealed record PassNote(int Pass, string Message, string Code)
+{
+    /// <summary>In place of a pass: the note is about the calibration data.</summary>
+    public const int Calibration = -1;
+}
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, NewLine = "\n")]
 [JsonSerializable(typeof(CacheEntry))]

@@ -16,7 +16,7 @@ internal sealed record Candidate
     /// <summary>The file, in a temporary folder.</summary>
     public required string Path { get; init; }
 
-    /// <summary>"compressed" or "original".</summary>
+    /// <summary>"compressed", "relaxed" or "original".</summary>
     public required string Outcome { get; init; }
 
     /// <summary>Why it is not what the passes made.</summary>
@@ -27,6 +27,9 @@ internal sealed record Candidate
     public IReadOnlyList<LayerReport> Layers { get; init; } = [];
 
     public IReadOnlyList<PassNote> Notes { get; init; } = [];
+
+    /// <summary>What quantization did, node by node, where the passes' result was kept.</summary>
+    public IReadOnlyList<Decision> Quantized { get; init; } = [];
 
     /// <summary>Bytes, with the data file of a model beyond protobuf's limit.</summary>
     public long Size => Files.Sum(f => new FileInfo(f).Length);
@@ -55,7 +58,7 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         var made = new Candidate { Path = path, Outcome = "compressed", Passes = _reports, Layers = layers, Notes = Notes(results) };
         results[^1].Model.Save(path);
         if (made.Size < original.Size)
-            return made;
+            return made with { Quantized = [.. target.Passes.SelectMany((pass, i) => pass is QuantizePlan ? results[i + 1].Decisions : []).Where(d => d.What != Layers.Left)] };
 
         var why = $"what the passes made has {made.Size} bytes, and the original has {original.Size}";
         if (target.Passes.Count > 0)
@@ -119,7 +122,7 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         {
             var result = results[i + 1];
             if (Layers.DidNothing(result))
-                notes.Add(new(i, $"{target.Passes[i].Name} could do nothing with this model: {Layers.MainReason(result) ?? "it has no operator with weights that the pass knows"}"));
+                notes.Add(new(i, $"{target.Passes[i].Name} could do nothing with this model: {Layers.MainReason(result) ?? "it has no operator with weights that the pass knows"}", DiagnosticCodes.NothingDone));
         }
 
         return notes;

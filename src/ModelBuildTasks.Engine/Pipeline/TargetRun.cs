@@ -6,7 +6,9 @@ using ModelBuildTasks.Engine.Hashing;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes;
+using ModelBuildTasks.Engine.Pipeline.DataChecks;
 using ModelBuildTasks.Engine.Reporting;
+using ModelBuildTasks.Engine.Statistics;
 using ModelBuildTasks.Engine.Validation;
 
 namespace ModelBuildTasks.Engine.Pipeline;
@@ -78,14 +80,36 @@ internal sealed class TargetRun
             original.CheckThatItLoads();
         }
 
-        var context = new PassContext(_target.Runtime, _target.Rules) { Calibration = calibration, Threads = _request.Threads };
+        var context = new PassContext(_target.Runtime, _target.Rules)
+        {
+            Calibration = calibration is null ? null : OneByOne(original, calibration),
+            Statistics = new(_request.Check ? _request.CacheDirectory : null),
+            Threads = _request.Threads,
+        };
         var candidate = new CandidateMaker(_target, original, context, _bench, Say, _cancellation).Make(path);
         _report = _report with { Passes = candidate.Passes, Layers = candidate.Layers };
         if (_request.Check)
-            CheckThatItLoads(candidate);
+            CheckThatItLoads(candidate, original);
         var measured = measuring?.Measure(original, candidate, _request.Threads, _request.MeasureLatency, Say, _cancellation);
         if (_target.OnFailure == OnFailure.Original && measured is not null && Judge(measured)!.Failures is [var first, ..])
             candidate = PutOriginalBack(candidate, original, first);
+        if (_target.OnFailure == OnFailure.Relax && measured is not null && Judge(measured)!.Failures.Count > 0)
+        {
+            var relaxed = new Relaxation(
+                rules => new CandidateMaker(_target, original, context with { Rules = [.. _target.Rules, .. rules] }, _bench, Say, _cancellation),
+                trial => measuring!.Measure(original, trial, _request.Threads, _request.MeasureLatency, Say, _cancellation),
+                m => Judge(m)!.Failures, _target.Location).Run(candidate, measured, folder.Path);
+            if (relaxed.Candidate is { } kept)
+            {
+                _report = _report with { Passes = kept.Passes };
+                CheckThatItLoads(kept, original);
+                (candidate, measured) = (kept, relaxed.Measured);
+            }
+            else
+            {
+                return Fail([.. Judge(measured)!.Failures, new(DiagnosticCodes.Relaxed, DiagnosticSeverity.Warning, $"{_target.Name}: {relaxed.Why}", _target.Location)]);
+            }
+        }
 
         entry = new(
             CacheEntry.CurrentVersion,
@@ -93,7 +117,7 @@ internal sealed class TargetRun
             candidate.Size,
             _report with { Outcome = candidate.Outcome, OutcomeReason = candidate.Reason, Layers = candidate.Layers },
             measured,
-            candidate.Notes);
+            [.. CalibrationNotes(original, calibration, context.Statistics), .. candidate.Notes]);
         var result = Finish(entry, candidate.Files, cacheHit: false);
 
         // A data file beside the model is named after the target: such an artifact belongs to its place.
@@ -110,12 +134,16 @@ internal sealed class TargetRun
         if (entry.Measured is not null && Judge(entry.Measured) is { } verdict)
         {
             _report = _report with { Validation = verdict.Report };
-            if (verdict.Failures.Count > 0 && _target.OnFailure == OnFailure.Error)
+            // What is relaxed was chosen by the other gates; a clock that fails it fails the target.
+            if (verdict.Failures.Count > 0 && _target.OnFailure is (OnFailure.Error or OnFailure.Relax))
                 return Fail([.. verdict.Failures, .. diagnostics]);
             diagnostics.AddRange(verdict.Failures.Select(f => f with { Severity = DiagnosticSeverity.Warning }));
             if (verdict.Failures.Count > 0 && _target.OnFailure == OnFailure.Original)
                 diagnostics.Add(new(DiagnosticCodes.OriginalKept, DiagnosticSeverity.Warning, $"{_target.Name}: the untouched model is used, because a gate failed", _target.Location));
         }
+
+        if (_report is { Outcome: Relaxation.Outcome, OutcomeReason: { } relaxed })
+            diagnostics.Add(new(DiagnosticCodes.Relaxed, DiagnosticSeverity.Warning, $"{_target.Name}: {relaxed}", _target.Location));
 
         _cancellation.ThrowIfCancellationRequested();
         var artifact = Put(files);
@@ -143,10 +171,31 @@ internal sealed class TargetRun
     private Verdict? Judge(Measurements measured) => ValidationPlan is { } plan ? GateCheck.Judge(_target.Name, _target.Location, measured, plan.Gates) : null;
 
     private Diagnostic Warning(PassNote note) => new(
-        DiagnosticCodes.NothingDone,
+        note.Code,
         DiagnosticSeverity.Warning,
         $"{_target.Name}: {note.Message}",
-        _target.Passes[note.Pass].Location);
+        note.Pass == PassNote.Calibration ? _target.Calibration?.Location ?? _target.Location : _target.Passes[note.Pass].Location);
+
+    /// <summary>
+    /// The calibration data in runs of one sample: what a batch costs in memory stays small, and no figure can depend on the split.
+    /// A model that runs only on the batches that were asked for gets those.
+    /// </summary>
+    private IDataset OneByOne(Original original, IDataset asked)
+    {
+        var use = _target.Calibration!;
+        if ((use.Batch ?? use.Dataset.Batch) <= 1)
+            return asked;
+        var single = _bench.Open(use with { Batch = 1 }, original.Model);
+        return original.WhyItDoesNotRun(single, _cancellation) is null ? single : asked;
+    }
+
+    private IReadOnlyList<PassNote> CalibrationNotes(Original original, IDataset? calibration, StatisticsStore statistics)
+    {
+        if (calibration is null || _target.Calibration is not { } use || !_request.Check || _target.Passes.Count == 0)
+            return [];
+        Say("check", "looking at the calibration data", null);
+        return CalibrationCheck.Run(original.Model, use, calibration, statistics.NaN, _cancellation);
+    }
 
     private Candidate PutOriginalBack(Candidate candidate, Original original, Diagnostic failure)
     {
@@ -156,22 +205,37 @@ internal sealed class TargetRun
         return candidate with { Outcome = "original", Reason = failure.Message, Layers = Layers.GivenUp(candidate.Layers, "given up: a gate failed") };
     }
 
-    private void CheckThatItLoads(Candidate candidate)
+    private void CheckThatItLoads(Candidate candidate, Original original)
     {
         Say("check", "reading the artifact back and loading it into ONNX Runtime", null);
         try
         {
             using var model = OnnxModel.Load(candidate.Path);
             using var session = new Session(candidate.Path);
+            if (candidate.Outcome is "compressed" or Relaxation.Outcome)
+                CheckConformance(model, original.Model);
         }
         catch (OnnxRuntimeException e)
         {
             throw new ModelBuildException(DiagnosticCodes.ArtifactDoesNotRun, $"ONNX Runtime does not load the compressed model of '{_target.Name}': {OnnxRuntimeText.OneLine(e)}", inner: e);
         }
-        catch (ModelBuildException e)
+        catch (ModelBuildException e) when (e.First.Code != DiagnosticCodes.DoesNotConform)
         {
             throw new ModelBuildException(DiagnosticCodes.ArtifactDoesNotRun, $"the compressed model of '{_target.Name}' cannot be read back: {e.First.Message}", inner: e);
         }
+    }
+
+    /// <summary>What the original had already is not the passes' doing.</summary>
+    private void CheckConformance(OnnxModel made, OnnxModel original)
+    {
+        var violations = Conformance.Check(made, _target.Runtime);
+        if (violations.Count == 0)
+            return;
+        var ours = violations.Except(Conformance.Check(original, _target.Runtime)).ToList();
+        if (ours.Count == 0)
+            return;
+        var more = ours.Count > 1 ? $" (and {ours.Count - 1} more)" : "";
+        throw new ModelBuildException(DiagnosticCodes.DoesNotConform, $"the compressed model of '{_target.Name}' is not for {_target.Runtime.Name}: {ours[0].Node}: {ours[0].What}{more}");
     }
 
     /// <summary>The artifact would take the place of a model of this plan, and the next build would compress the compressed.</summary>

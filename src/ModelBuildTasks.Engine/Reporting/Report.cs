@@ -22,7 +22,7 @@ public sealed record TargetReport
     /// <summary>The artifact; null when the target failed.</summary>
     public ArtifactFile? Artifact { get; init; }
 
-    /// <summary>"compressed"; "original" where the untouched model was kept, because of a gate or because nothing smaller came out; "failed".</summary>
+    /// <summary>"compressed"; "relaxed" where precision was given back until the gates held; "original" where the untouched model was kept, because of a gate or because nothing smaller came out; "failed".</summary>
     public required string Outcome { get; init; }
 
     /// <summary>Why the outcome is not "compressed", in words.</summary>

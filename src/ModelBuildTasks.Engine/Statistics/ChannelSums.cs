@@ -72,6 +72,12 @@ internal sealed class ChannelSums
     /// <summary>The mean of each channel; empty while nothing was seen or where <see cref="IsValid"/> is false.</summary>
     public double[] Means() => !IsValid || _count == 0 ? [] : [.. _sums.Select(s => Math.ScaleB((double)s, -FractionBits) / _count)];
 
+    /// <summary>The sums in units of 2^-60 and how many values each holds.</summary>
+    internal (ReadOnlyMemory<Int128> Sums, long Count) Content => (_sums, _count);
+
+    /// <summary>Makes empty sums what <see cref="Content"/> and <see cref="IsValid"/> of others were.</summary>
+    internal void Restore(bool valid, Int128[] sums, long count) => (IsValid, _sums, _count) = (valid, sums, count);
+
     private bool Fits(int channels)
     {
         if (_sums.Length == 0)

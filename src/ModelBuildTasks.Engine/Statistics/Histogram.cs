@@ -1,3 +1,8 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
 namespace ModelBuildTasks.Engine.Statistics;
 
 /// <summary>
@@ -11,7 +16,8 @@ internal sealed class Histogram
     public const int BinsPerSide = 1 << 12;
 
     // Bin BinsPerSide + i holds [i, i+1) widths, bin BinsPerSide - 1 - i holds (-(i+1), -i] widths without zero.
-    private readonly long[] _counts = new long[2 * BinsPerSide];
+    // Behind the bins is room for the zeros of a vector.
+    private readonly long[] _counts = new long[2 * BinsPerSide + Vector256<int>.Count];
     private int _exponent = int.MinValue;
 
     /// <summary>Width of a bin; 0 while only zeros were seen.</summary>
@@ -34,22 +40,51 @@ internal sealed class Histogram
         }
 
         Widen(largest);
+        var done = CountVectors(values);
         // A power of two: the product is exact unless it leaves the range of normal numbers, hence double.
         var inverse = Math.ScaleB(1.0, -_exponent);
-        long zeros = 0;
-        foreach (var value in values)
+        foreach (var value in values[done..])
         {
             if (value == 0)
             {
-                zeros++;
+                Zeros++;
                 continue;
             }
 
             var bin = (int)(Math.Abs((double)value) * inverse);
             _counts[value > 0 ? BinsPerSide + bin : BinsPerSide - 1 - bin]++;
         }
+    }
 
-        Zeros += zeros;
+    /// <summary>Counts whole vectors from the start, and returns how many values that were.</summary>
+    private int CountVectors(ReadOnlySpan<float> values)
+    {
+        // The factor must be a normal float. Then a product that is not exact is below the least normal number, which is bin 0 either way.
+        if (!Vector256.IsHardwareAccelerated || _exponent is < -126 or > 126)
+            return 0;
+        var inverse = Vector256.Create((float)Math.ScaleB(1.0, -_exponent));
+        var offset = Vector256.Create(BinsPerSide);
+        // Zeros go to slots behind the bins, one a lane: the increments of a run of zeros then do not wait for each other.
+        var zeroSlots = Vector256.Create(2 * BinsPerSide) + Vector256<int>.Indices;
+        Span<int> bins = stackalloc int[Vector256<int>.Count];
+        ref var counts = ref MemoryMarshal.GetArrayDataReference(_counts);
+        var vectors = MemoryMarshal.Cast<float, Vector256<float>>(values);
+        foreach (var vector in vectors)
+        {
+            var bin = Vector256.ConvertToInt32Native(Vector256.Abs(vector) * inverse);
+            // −1 for negative values: BinsPerSide − 1 − bin is BinsPerSide + ~bin.
+            var negative = vector.AsInt32() >> 31;
+            var zero = Vector256.Equals(vector, Vector256<float>.Zero).AsInt32();
+            Vector256.ConditionalSelect(zero, zeroSlots, offset + (bin ^ negative)).CopyTo(bins);
+            foreach (var index in bins)
+                Unsafe.Add(ref counts, index)++;
+        }
+
+        var zeros = _counts.AsSpan(2 * BinsPerSide);
+        foreach (var count in zeros)
+            Zeros += count;
+        zeros.Clear();
+        return vectors.Length * Vector256<float>.Count;
     }
 
     /// <summary>Adds the counts of another histogram.</summary>
@@ -78,7 +113,7 @@ internal sealed class Histogram
             Take(i, i - BinsPerSide + 0.5);
         if (Zeros > 0)
             bins.Add((0, Zeros));
-        for (var i = BinsPerSide; i < _counts.Length; i++)
+        for (var i = BinsPerSide; i < 2 * BinsPerSide; i++)
             Take(i, i - BinsPerSide + 0.5);
         return bins;
 
@@ -89,10 +124,24 @@ internal sealed class Histogram
         }
     }
 
+    /// <summary>The exponent of the bins' width, null while only zeros were seen, and the counts of all bins from the least on.</summary>
+    internal (int? Exponent, ReadOnlyMemory<long> Counts) Content => (_exponent == int.MinValue ? null : _exponent, _counts.AsMemory(0, 2 * BinsPerSide));
+
+    /// <summary>Makes an empty histogram what <see cref="Content"/> and <see cref="Zeros"/> of another were.</summary>
+    internal void Restore(int? exponent, ReadOnlySpan<long> counts, long zeros)
+    {
+        _exponent = exponent ?? int.MinValue;
+        counts.CopyTo(_counts);
+        Zeros = zeros;
+        Count = zeros;
+        foreach (var count in counts)
+            Count = checked(Count + count);
+    }
+
     private void Widen(float largest)
     {
         // The smallest exponent with largest / 2^exponent < BinsPerSide.
-        var exponent = Math.ILogB(largest) + 1 - System.Numerics.BitOperations.Log2(BinsPerSide);
+        var exponent = Math.ILogB(largest) + 1 - BitOperations.Log2(BinsPerSide);
         if (exponent > _exponent)
             WidenTo(exponent);
     }

@@ -2,124 +2,84 @@ using ModelBuildTasks.Engine.Manifest;
 
 namespace ModelBuildTasks.Engine.Statistics;
 
-/// <summary>A closed range of real values that contains zero.</summary>
-internal readonly record struct ValueRange(double Min, double Max)
-{
-    /// <summary>The range with zero in it.</summary>
-    public ValueRange WithZero() => new(Math.Min(Min, 0), Math.Max(Max, 0));
-}
+/// <summary>A range that a calibrator gives.</summary>
+/// <param name="Calibrator">The calibrator; of several with the same range the first in <see cref="RangeSearch.Candidates"/>.</param>
+/// <param name="Range">The range, with zero in it.</param>
+/// <param name="PredictedError">What <see cref="RangeSearch.PredictedError"/> says of it: smaller is better.</param>
+internal sealed record RangeCandidate(Calibrator Calibrator, ValueRange Range, double PredictedError);
 
 /// <summary>Finds a tensor's range for affine quantization from its statistics. One search serves every calibrator.</summary>
 internal static class RangeSearch
 {
+    /// <summary>The calibrators that stand for themselves, in the order in which they win ties.</summary>
+    private static readonly Calibrator[] Single =
+        [Calibrator.MinMax, Calibrator.Mse, Calibrator.Percentile, Calibrator.MeanMinMax, Calibrator.Entropy, Calibrator.Octav];
+
     /// <summary>The range of <paramref name="statistics"/> under <paramref name="calibrator"/>, with zero in it.</summary>
     /// <param name="statistics">At least one finite value.</param>
-    /// <param name="calibrator">How the range is found.</param>
+    /// <param name="calibrator">How the range is found; <see cref="Calibrator.Auto"/> takes the candidate of the least predicted error.</param>
     /// <param name="percentile">For <see cref="Calibrator.Percentile"/>: the share of values inside, in percent.</param>
     /// <param name="levels">Number of quantization levels, 256 for 8 bits.</param>
-    public static ValueRange Find(TensorStatistics statistics, Calibrator calibrator, double percentile, int levels = 256)
+    /// <param name="averaged">Whether a mean of many of the tensor's values is taken; see <see cref="PredictedError"/>.</param>
+    public static ValueRange Find(TensorStatistics statistics, Calibrator calibrator, double percentile = DefaultPercentile, int levels = 256, bool averaged = false)
     {
-        var full = new ValueRange(statistics.Min, statistics.Max).WithZero();
-        return calibrator switch
-        {
-            Calibrator.MinMax => full,
-            Calibrator.Percentile => Percentile(statistics, full, percentile),
-            _ => LeastSquares(statistics, full, levels),
-        };
+        if (calibrator == Calibrator.MinMax)
+            return Full(statistics);
+        if (calibrator != Calibrator.Auto)
+            return Find(statistics, new Bins(statistics.Histogram), calibrator, percentile, levels);
+        return Candidates(statistics, levels, percentile, averaged).MinBy(c => c.PredictedError)!.Range;
     }
 
-    /// <summary>Cuts (100 - percentile)/2 percent of the values off at each end.</summary>
-    private static ValueRange Percentile(TensorStatistics statistics, ValueRange full, double percentile)
+    /// <summary>Share of values inside the range of <see cref="Calibrator.Percentile"/> where none is given, in percent.</summary>
+    public const double DefaultPercentile = 99.999;
+
+    /// <summary>The distinct ranges of all calibrators, for a search that tries them at the output. Ranges within a thousandth of each other count as one.</summary>
+    public static IReadOnlyList<RangeCandidate> Candidates(TensorStatistics statistics, int levels = 256, double percentile = DefaultPercentile, bool averaged = false)
     {
-        var bins = statistics.Histogram.Bins();
-        var half = statistics.Histogram.BinWidth / 2;
-        var cut = statistics.Histogram.Count * (100 - percentile) / 200;
-        var min = full.Min;
-        double seen = 0;
-        foreach (var (center, count) in bins)
+        var bins = new Bins(statistics.Histogram);
+        var found = new List<RangeCandidate>();
+        foreach (var calibrator in Single)
         {
-            if ((seen += count) > cut)
-            {
-                min = center - half;
-                break;
-            }
+            var range = Find(statistics, bins, calibrator, percentile, levels);
+            var near = range.Width * 1e-3;
+            if (!found.Exists(f => Math.Abs(f.Range.Min - range.Min) <= near && Math.Abs(f.Range.Max - range.Max) <= near))
+                found.Add(new(calibrator, range, PredictedError(bins, range, levels, averaged)));
         }
 
-        var max = full.Max;
-        seen = 0;
-        foreach (var (center, count) in bins.Reverse())
-        {
-            if ((seen += count) > cut)
-            {
-                max = center + half;
-                break;
-            }
-        }
-
-        return new ValueRange(Math.Max(min, full.Min), Math.Min(max, full.Max)).WithZero();
+        return found;
     }
 
     /// <summary>
-    /// The range with the least squared error E = Σ count·(x − dequantize(quantize(x)))² over the histogram, by coordinate
-    /// descent: each end in turn is tried at hundredths of the full range, then around the best one in thousandths.
+    /// Error of quantizing over a range as an operator that reads the tensor feels it, relative to Σx²: the squared error, or, where a
+    /// mean over many values is taken, what is left of it. A mean averages rounding away and keeps what clipping takes, because
+    /// clipping moves all values of one end in the same direction.
     /// </summary>
-    private static ValueRange LeastSquares(TensorStatistics statistics, ValueRange full, int levels)
+    internal static double PredictedError(Bins bins, ValueRange range, int levels, bool averaged)
     {
-        var bins = statistics.Histogram.Bins();
-        var best = full;
-        var least = SquaredError(bins, best, levels);
-        for (var round = 0; round < 3; round++)
-        {
-            var before = best;
-            foreach (var step in (ReadOnlySpan<double>)[0.02, 0.0025])
-            {
-                if (full.Max > 0)
-                    Search(step, fraction => best with { Max = full.Max * fraction }, best.Max / full.Max);
-                if (full.Min < 0)
-                    Search(step, fraction => best with { Min = full.Min * fraction }, best.Min / full.Min);
-            }
-
-            if (best == before)
-                break;
-        }
-
-        return best;
-
-        void Search(double step, Func<double, ValueRange> make, double around)
-        {
-            var coarse = step > 0.01;
-            var from = coarse ? 0.02 : Math.Max(step, around - 8 * step);
-            var to = coarse ? 1.0 : Math.Min(1.0, around + 8 * step);
-            var count = (int)Math.Round((to - from) / step);
-            var found = best;
-            for (var i = 0; i <= count; i++)
-            {
-                var candidate = make(Math.Min(1, from + i * step));
-                var error = SquaredError(bins, candidate, levels);
-                if (error < least)
-                    (least, found) = (error, candidate);
-            }
-
-            best = found;
-        }
+        var power = Math.Max(bins.Power, double.Epsilon);
+        if (!averaged)
+            return RangeError.Squared(bins.List, range, levels) / power;
+        var (rounding, clipping) = RangeError.Parts(bins, range, levels);
+        return (rounding / AveragedValues + clipping) * bins.Count / power;
     }
 
-    /// <summary>Squared error of quantizing the histogram's values to <paramref name="levels"/> levels over a range, with zero exact.</summary>
-    internal static double SquaredError(IReadOnlyList<(double Center, long Count)> bins, ValueRange range, int levels)
-    {
-        var scale = (range.Max - range.Min) / (levels - 1);
-        if (scale <= 0)
-            return bins.Sum(b => b.Center * b.Center * b.Count);
-        var zeroPoint = Math.Round(-range.Min / scale);
-        var inverse = 1 / scale;
-        double low = -zeroPoint, high = levels - 1 - zeroPoint, sum = 0;
-        foreach (var (center, count) in bins)
-        {
-            var level = Math.Min(high, Math.Max(low, Math.Round(center * inverse)));
-            var error = center - level * scale;
-            sum += error * error * count;
-        }
+    // A global pool of 7 by 7, the smallest that is usual, takes this much of the rounding's variance.
+    private const int AveragedValues = 49;
 
-        return sum;
+    private static ValueRange Full(TensorStatistics statistics) => new ValueRange(statistics.Min, statistics.Max).WithZero();
+
+    private static ValueRange Find(TensorStatistics statistics, Bins bins, Calibrator calibrator, double percentile, int levels)
+    {
+        var full = Full(statistics);
+        return calibrator switch
+        {
+            Calibrator.MinMax => full,
+            Calibrator.MeanMinMax => statistics.Samples.Mean()?.Within(full) ?? full,
+            Calibrator.Percentile => PercentileRange.Find(bins, full, percentile),
+            Calibrator.Entropy => EntropyRange.Find(bins, full, levels),
+            Calibrator.Mse => LeastSquaresRange.Find(bins, full, levels),
+            Calibrator.Octav => OctavRange.Find(bins, full, levels),
+            _ => throw new ArgumentOutOfRangeException(nameof(calibrator), calibrator, "no calibrator of its own"),
+        };
     }
 }

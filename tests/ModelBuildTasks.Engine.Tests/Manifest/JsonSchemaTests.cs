@@ -34,6 +34,7 @@ public sealed class JsonSchemaTests
     [DataRow("targets: [ { model: a, recipe: int8, validate: { accuracy: { min: 90, top: 5 }, size: { max: 1.4 MB, ratio: 2 }, latency: { ratio: 0.7, threads: 1 }, nll: { max_drop: 1% } } } ]")]
     [DataRow("targets: [ { model: a, recipe: int8, calibration: { use: x, take: 3 } } ]\ndatasets: { x: { inputs: { a: { random: }, b: { value: [1, 2] }, c: { csv: x, columns: [a, 1] } } } }")]
     [DataRow("targets: [ { model: a, recipe: int8 } ]\ndatasets: { d: { inputs: { x: { wav: a.wav, rate: 8000, window: 4, hop: 2, context: 1 }, y: { wav: a.wav, stft: { size: 4, hop: 2, window: none, as: complex } }, s: { feedback: t, initial: 0 } } } }")]
+    [DataRow("targets: [ { model: a, recipe: int8, on_failure: relax, rules: [ { match: { tensor: '^a$' }, range: [-1, 1.5] }, { match: { subgraph: { from: a, to: [b, c] } }, quantize: static } ] } ]")]
     public async Task Good_manifests_are_valid(string text) => Assert.IsEmpty(await Errors("version: 1\n" + text));
 
     [TestMethod]
@@ -46,7 +47,8 @@ public sealed class JsonSchemaTests
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int4 } ]")]
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int8, passes: [] } ]")]
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int8, goal: { minimize: size } } ]")]
-    [DataRow("version: 1\ntargets: [ { model: a, recipe: int8, on_failure: relax } ]")]
+    [DataRow("version: 1\ntargets: [ { model: a, recipe: int8, rules: [ { match: { tensor: a }, quantize: none } ] } ]")]
+    [DataRow("version: 1\ntargets: [ { model: a, recipe: int8, rules: [ { match: { op: a }, quantize: none, range: [0, 1] } ] } ]")]
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int8, validate: { agreemnt: { min: 3 } } } ]")]
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int8, validate: { agreement: {} } } ]")]
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int8, validate: { size: { max: 1.4 Mb } } } ]")]

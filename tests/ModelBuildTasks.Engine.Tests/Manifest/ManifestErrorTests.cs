@@ -83,8 +83,10 @@ public sealed class ManifestErrorTests
     [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { macs: 30%, amount: 3% } } ] } ]", "2:50 MBT1010 'macs'")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: { weights: int4 } } ] } ]", "2:62 MBT1010 'int4'")]
     [DataRow("targets: [ { model: a.onnx, recipe: sparse-int8 } ]", "2:37 MBT1010 'sparse-int8'")]
-    [DataRow("targets: [ { model: a.onnx, recipe: int8, runtime: openvino } ]", "2:52 MBT1010 'openvino'")]
-    [DataRow("targets: [ { model: a.onnx, recipe: int8, on_failure: relax } ]", "2:55 MBT1010 'relax'")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { op: Gemm }, quantize: float16 } ] } ]", "2:85 MBT1010 'float16'")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { tensor: x }, range: [1, 0] } ] } ]", "2:83 MBT1006 a range is")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { op: Gemm, tensor: x }, range: [0, 1] } ] } ]", "2:63 MBT1002 unknown key 'op'")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { subgraph: {} }, quantize: none } ] } ]", "2:73 MBT1005 'subgraph' needs from or to")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, package: { as: content } } ]", "2:58 MBT1010 'content'")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, package: { encoding: brotli } } ]", "2:64 MBT1010 'brotli'")]
     [DataRow("datasets: { d: { inputs: { x: { npz: y } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:33 MBT1010 source 'npz'")]
@@ -144,7 +146,7 @@ public sealed class ManifestErrorTests
               d: { inputs: { x: { npy: no.npy } }, take: -1 }
             targets:
               - { model: no.onnx, recipe: int8, calibration: e }
-              - { model: a.onnx, recipe: int7, on_failure: relax }
+              - { model: a.onnx, recipe: int7, package: { as: content } }
               - { model: a.onnx }
             extra: 1
             """);

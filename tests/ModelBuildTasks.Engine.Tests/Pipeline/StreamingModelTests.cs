@@ -15,6 +15,7 @@ public sealed class StreamingModelTests
         var one = Compress(folder, "stateN", threads: 1);
         var four = Compress(folder, "stateN", threads: 4);
         var report = one.Report.Targets.Single();
+        Assert.IsTrue(one.Succeeded, string.Join('\n', report.Diagnostics));
         Assert.AreEqual("speech (skip 8)", report.Validation!.Data);
         Assert.AreEqual(12, report.Validation.Samples);
         Assert.IsTrue(report.Layers.Any(l => l.Decision.Contains("static", StringComparison.Ordinal)));

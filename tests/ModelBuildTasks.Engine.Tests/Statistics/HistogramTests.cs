@@ -49,6 +49,19 @@ public sealed class HistogramTests
     });
 
     [TestMethod]
+    public void Whole_vectors_count_as_single_values_do() => Gen.Float[-1e3f, 1e3f].SelectMany(v => Gen.Int[-40, 30].Select(e => (float)Math.ScaleB(v, e)))
+        .Array[16, 100].SelectMany(a => Gen.Int[0, 5].Select(zeros => a.Select((v, i) => i % 6 < zeros ? (i % 2 == 0 ? 0f : -0f) : v).ToArray()))
+        .Sample(values =>
+        {
+            var single = new Histogram();
+            foreach (var value in values)
+                Add(single, [value]);
+            var vectors = Of(values);
+            CollectionAssert.AreEqual(single.Bins().ToList(), vectors.Bins().ToList());
+            Assert.AreEqual((single.Zeros, single.Count), (vectors.Zeros, vectors.Count));
+        });
+
+    [TestMethod]
     public void The_width_is_the_smallest_power_of_two_that_holds_the_largest_value()
     {
         var histogram = Of([0.75f, -100f]);

@@ -42,12 +42,12 @@ public sealed class RangeSearchTests
             var statistics = new TensorStatistics();
             statistics.Add([.. Enumerable.Range(0, 3000).Select(_ => Heavy(random, t.Item2, t.Item3))], 1);
             var bins = statistics.Histogram.Bins();
-            var found = RangeSearch.SquaredError(bins, RangeSearch.Find(statistics, Calibrator.Mse, 0), 256);
+            var found = RangeError.Squared(bins, RangeSearch.Find(statistics, Calibrator.Mse, 0), 256);
             var best = double.PositiveInfinity;
             for (var low = 0.05; low <= 1; low += 0.05)
             {
                 for (var high = 0.05; high <= 1; high += 0.05)
-                    best = Math.Min(best, RangeSearch.SquaredError(bins, new ValueRange(statistics.Min * low, statistics.Max * high).WithZero(), 256));
+                    best = Math.Min(best, RangeError.Squared(bins, new ValueRange(statistics.Min * low, statistics.Max * high).WithZero(), 256));
             }
 
             // Coordinate descent may end in a neighbouring dip, never far above it.
@@ -64,7 +64,7 @@ public sealed class RangeSearchTests
         var range = new ValueRange(0, 5);
         var scale = 5 / 255.0;
         var direct = values.Append(63.9921875f).Sum(v => Math.Pow(v - Math.Min(255, Math.Round(v / scale)) * scale, 2));
-        Assert.AreEqual(direct, RangeSearch.SquaredError(statistics.Histogram.Bins(), range, 256), direct * 1e-3);
+        Assert.AreEqual(direct, RangeError.Squared(statistics.Histogram.Bins(), range, 256), direct * 1e-3);
     }
 
     private static float Heavy(Random random, double power, bool positive)

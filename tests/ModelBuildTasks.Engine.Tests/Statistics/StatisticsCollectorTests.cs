@@ -27,6 +27,28 @@ public sealed class StatisticsCollectorTests
     }
 
     [TestMethod]
+    public void Statistics_are_the_same_for_any_split_into_batches()
+    {
+        using var model = OnnxModel.Load(TestData.Path("digits_mobile/digits_mobile.onnx"));
+        var random = new Random(1);
+        float[] pixels = [.. Enumerable.Range(0, 12 * 784).Select(_ => (float)random.NextDouble())];
+        string[] names = ["image", .. model.Graph.Node.Where(n => n.OpType is "Conv" or "Clip").Select(n => n.Output[0])];
+        var axes = names.ToDictionary(n => n, _ => 1);
+        var one = StatisticsCollector.Collect(model, names, Split(1), channelAxes: axes);
+        var four = StatisticsCollector.Collect(model, names, Split(4), threads: 3, channelAxes: axes);
+        foreach (var name in names)
+        {
+            Assert.AreEqual(one[name].Samples.Mean(), four[name].Samples.Mean());
+            CollectionAssert.AreEqual(one[name].Histogram.Bins().ToList(), four[name].Histogram.Bins().ToList());
+            foreach (var calibrator in Enum.GetValues<Engine.Manifest.Calibrator>())
+                Assert.AreEqual(RangeSearch.Find(one[name], calibrator), RangeSearch.Find(four[name], calibrator));
+        }
+
+        ListDataset Split(int size) => new([.. pixels.Chunk(784 * size)
+            .Select(c => ListDataset.Batch("image", [size, 1, 28, 28], c) with { Count = size })]);
+    }
+
+    [TestMethod]
     public void Values_that_are_not_float_are_left_out_and_non_finite_ones_are_told()
     {
         var model = new SmallModel().Input("x", 4).Node("Log", "x", "l").Node("Shape", "x", "s").Output("l", "s").Model;

@@ -8,7 +8,6 @@ namespace ModelBuildTasks.Engine.Manifest.Schema;
 internal static class ManifestShapes
 {
     private static readonly string[] RecipesNotYet = ["int4", "float16", "binary", "sparse-int8", "smallest", "fastest"];
-    private static readonly string[] RuntimesNotYet = ["ort-cpu-arm64", "portable", "openvino", "tensorrt", "qnn", "litert", "coreml"];
 
     /// <summary>Passes of a target, in order.</summary>
     public static ListShape Passes { get; } = new(
@@ -44,8 +43,7 @@ internal static class ManifestShapes
         new("calibration", DatasetShapes.UseOrName, "The data from which ranges of activations are found."),
         new("validate", ValidateShapes.Validate, "What the artifact is checked for against the original."),
         new("on_failure", Scalars.Choice(
-            [("error", "the build fails (default)"), ("warn", "the artifact is used and a warning tells"), ("original", "the untouched model is used and a warning tells")],
-            ["relax"]), "What happens when a limit does not hold."),
+            [("error", "the build fails (default)"), ("warn", "the artifact is used and a warning tells"), ("original", "the untouched model is used and a warning tells"), ("relax", "precision is given back to single nodes, cheapest first, until the limits hold, and a warning tells to which")]), "What happens when a limit does not hold."),
         new("package", new ObjectShape("package", "How the artifact gets into the app.",
         [
             new("as", Scalars.Choice([("resource", "embedded in the assembly (default)"), ("none", "only written to obj/models")], ["content"]), "Where the artifact goes."),
@@ -95,7 +93,7 @@ internal static class ManifestShapes
 
     private static ScalarShape Runtime()
     {
-        var name = Scalars.Choice(Described(RuntimePolicies.Names, _ => "built in"), RuntimesNotYet, "runtime");
+        var name = Scalars.Choice(Described(RuntimePolicies.Names, _ => "built in"), noun: "runtime");
         return new(
             $"the name of a runtime ({string.Join(", ", RuntimePolicies.Names)}) or the path of a policy file (.yaml)",
             s => RuntimePolicies.IsPath(s.Text) ? new(s.Text) : name.Parse(s),

@@ -19,37 +19,80 @@ internal static class PassShapes
         new("activations", Scalars.Choice(
             [
                 ("auto", "what the runtime is fast at, operator by operator (default)"),
-                ("uint8", "calibrated unsigned 8 bit; needs calibration data"),
+                ("uint8", "calibrated 8 bit, of the signedness that the runtime wants; needs calibration data"),
+                ("uint16", "calibrated 16 bit, where the runtime has that; needs calibration data"),
                 ("dynamic", "8 bit with ranges found at run time"),
                 ("none", "stay float; only weights are stored in 8 bits"),
             ],
-            ["int8", "int16", "uint16"]), "What activations become."),
+            ["int8", "int16"]), "What activations become."),
         new("calibrator", Scalars.Choice(
         [
             ("mse", "least squared error on the histogram (default)"),
             ("minmax", "least and greatest value"),
+            ("mean-minmax", "mean of the samples' least and of their greatest values"),
             ("percentile", "cuts off the same share of values at both ends"),
+            ("entropy", "least divergence of the quantized histogram from the one seen"),
+            ("octav", "where the noise of clipping and of rounding balance"),
+            ("auto", "tensor by tensor the one of the least predicted error"),
         ]), "How a range is found from the calibration data."),
         new("percentile", Scalars.Number(50, 100, above: true), "For calibrator percentile: the share of values inside the range, in percent (default 99.999)."),
         new("per_channel", Scalars.Boolean, "A scale for each output channel of a weight (default true) instead of one for the tensor."),
         new("bias_correction", Scalars.Boolean, "Biases take back the mean error of quantized weights (default true); needs calibration data."),
+        new("adaround", Scalars.Boolean, "Weights are rounded for the least error of their operator's output (default true) instead of to nearest; needs calibration data."),
+        new("min_sqnr", Scalars.Number(0, 100), "For activations auto with calibration data: the signal-to-noise ratio of the outputs in dB below which precision is given back whatever it costs (default 25)."),
+        new("integer_macs", Scalars.Quantity("a share such as 80%", 0, 1), "For activations auto with calibration data: the share of multiply-accumulates that stays in 8 bit arithmetic whatever min_sqnr asks for (default 0%)."),
+        new("equalization", Scalars.Boolean, "Cross-layer equalization and high-bias absorption where they help (default true); needs calibration data."),
+        new("smoothquant", Scalars.Boolean, "SmoothQuant where it helps (default true); needs calibration data."),
     ])
     {
         MayBeEmpty = true,
     };
 
     public static ListShape Rules { get; } = new(
-        new ObjectShape("rule", "An exception for the nodes that it matches.",
+        new FormsShape("rule", "rule",
         [
-            new("match", new ObjectShape("match", "What a node must be; with both keys, both.",
+            new("nodeRule", "An exception for the nodes that it matches.",
             [
-                new("op", new UnionShape(Scalars.Text("an operator type"), new ListShape(Scalars.Text("an operator type")), null), "An operator type such as Gemm, or a list of them."),
-                new("name", Scalars.Pattern, "A regular expression that is found in the node's name, or, where it has none, in its first output's."),
-            ])
-            {
-                AnyOf = ["op", "name"],
-            }, "Which nodes.") { Required = true },
-            new("quantize", Scalars.Choice([("none", "stay float"), ("int8", "are quantized as the passes say, against an earlier rule")]), "What happens to them.") { Required = true },
+                new("quantize", Scalars.Choice(
+                    [
+                        ("none", "stay float"),
+                        ("int8", "are quantized as the passes say, against an earlier rule"),
+                        ("static", "8 bit with calibrated activations"),
+                        ("dynamic", "8 bit with ranges of activations found at run time"),
+                        ("weights", "8 bit weights with float arithmetic"),
+                    ],
+                    ["float16", "int16"]), "What happens to them; a form that the runtime has not, or that does not fit a node, leaves it float.") { Required = true },
+                new("match", NodeMatch(), "Which nodes.") { Required = true },
+            ]),
+            new("tensorRule", "A range that is fixed for the values that it matches.",
+            [
+                new("range", new ListShape(Scalars.Number(), 2, 2), "Least and greatest value that they are quantized for, whatever calibration finds; zero is always inside.") { Required = true },
+                new("match", new ObjectShape("tensorMatch", "What a value must be.",
+                [
+                    new("tensor", Scalars.Pattern, "A regular expression that is found in the value's name.") { Required = true },
+                ]), "Which values.") { Required = true },
+            ]),
         ]),
         Min: 0);
+
+    private static ObjectShape NodeMatch()
+    {
+        var names = new UnionShape(Scalars.Text("the name of a node or value"), new ListShape(Scalars.Text("the name of a node or value")), null);
+        return new("match", "What a node must be; with several keys, all of it.",
+        [
+            new("op", new UnionShape(Scalars.Text("an operator type"), new ListShape(Scalars.Text("an operator type")), null), "An operator type such as Gemm, or a list of them."),
+            new("name", Scalars.Pattern, "A regular expression that is found in the node's name, or, where it has none, in its first output's."),
+            new("subgraph", new ObjectShape("subgraph", "The nodes on all paths between two ends, which belong to it.",
+            [
+                new("from", names, "Nodes, or values from whose readers on; without it, from the start of the graph."),
+                new("to", names, "Nodes, or values up to whose makers; without it, to the end of the graph."),
+            ])
+            {
+                AnyOf = ["from", "to"],
+            }, "The part of the graph the node lies in."),
+        ])
+        {
+            AnyOf = ["op", "name", "subgraph"],
+        };
+    }
 }

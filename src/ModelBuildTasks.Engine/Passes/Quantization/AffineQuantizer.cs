@@ -1,10 +1,16 @@
 using System.Numerics.Tensors;
+using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Statistics;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes.Quantization;
 
 /// <summary>Scale and zero point of a tensor: x ≈ scale · (q − zeroPoint).</summary>
-internal readonly record struct AffineParameters(float Scale, int ZeroPoint);
+internal readonly record struct AffineParameters(float Scale, int ZeroPoint)
+{
+    /// <summary>Type of the codes.</summary>
+    public DataType Type { get; init; } = DataType.Uint8;
+}
 
 /// <summary>Weights in signed 8 bits: symmetric, so that zero stays zero and no zero point enters the arithmetic.</summary>
 /// <param name="Values">The codes in the layout of the weight.</param>
@@ -21,13 +27,35 @@ internal static class AffineQuantizer
     private const float SmallestScale = 1.17549435e-38f;
 
     /// <summary>Unsigned 8-bit parameters for a range with zero in it.</summary>
-    public static AffineParameters Unsigned8(ValueRange range)
+    public static AffineParameters Unsigned8(ValueRange range) => Parameters(range, ActivationFormat.Unsigned8);
+
+    /// <summary>Parameters of a format for a range with zero in it; of a symmetric format for the farther end on both sides.</summary>
+    public static AffineParameters Parameters(ValueRange range, ActivationFormat format)
     {
-        var scale = (float)((range.Max - range.Min) / 255);
+        var scale = (float)(format.Symmetric
+            ? Math.Max(-range.Min, range.Max) / format.Greatest
+            : (range.Max - range.Min) / (format.Greatest - format.Least));
         if (!(scale >= SmallestScale))
-            return new AffineParameters(1, 0);
-        var zeroPoint = (int)Math.Clamp(Math.Round(-range.Min / scale), 0, 255);
-        return new AffineParameters(scale, zeroPoint);
+            return new AffineParameters(1, format.Symmetric ? 0 : format.Least) { Type = format.Type };
+        var zeroPoint = format.Symmetric ? 0 : (int)Math.Clamp(Math.Round(format.Least - range.Min / scale), format.Least, format.Greatest);
+        return new AffineParameters(scale, zeroPoint) { Type = format.Type };
+    }
+
+    /// <summary>Parameters of a range that a runtime fixes: scale = (max − min) / 2^bits, so that it is a power of two.</summary>
+    public static AffineParameters FixedParameters(ValueRange range, ActivationFormat format)
+    {
+        var scale = (float)((range.Max - range.Min) / (1 << format.Bits));
+        return new AffineParameters(scale, (int)Math.Round(format.Least - range.Min / scale)) { Type = format.Type };
+    }
+
+    /// <summary>Codes of float values in the type of the parameters.</summary>
+    public static int[] Codes(ReadOnlySpan<float> values, AffineParameters parameters)
+    {
+        var format = new ActivationFormat(parameters.Type, Symmetric: false);
+        var codes = new int[values.Length];
+        for (var i = 0; i < values.Length; i++)
+            codes[i] = (int)Math.Clamp(MathF.Round(values[i] / parameters.Scale) + parameters.ZeroPoint, format.Least, format.Greatest);
+        return codes;
     }
 
     /// <summary>Codes of float values in unsigned 8 bits.</summary>

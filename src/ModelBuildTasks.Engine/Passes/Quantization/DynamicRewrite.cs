@@ -11,7 +11,7 @@ internal sealed class DynamicRewrite(RewriteContext context)
 {
     private readonly Dictionary<string, (string Codes, string Scale, string ZeroPoint)> _activations = [];
 
-    /// <summary>Rewrites the chosen MatMul and Gemm nodes of the main graph.</summary>
+    /// <summary>Rewrites the chosen MatMul, Gemm and LSTM nodes of the main graph.</summary>
     public void Apply(IReadOnlyDictionary<NodeProto, FormChoice> chosen)
     {
         var graph = context.Model.Graph;
@@ -30,8 +30,17 @@ internal sealed class DynamicRewrite(RewriteContext context)
 
     private void Rewrite(GraphProto graph, NodeProto node, FormChoice choice, List<NodeProto> nodes)
     {
+        if (node.OpType == "LSTM")
+        {
+            var done = choice.Weights.Select(w => (Weight: w, Result: context.QuantizeForIntegers(w))).ToList();
+            nodes.Add(DynamicLstm.Make(context, graph, node, [.. done.Select(d => (d.Weight, d.Result.Quantized))]));
+            context.Decide(choice, "int8 dynamic", done.Min(d => d.Result.Sqnr), choice.Weights.Sum(w => w.Count + w.Outer * w.Channels * 4));
+            return;
+        }
+
         var weight = choice.Weights[0];
-        var (quantized, sqnr) = context.Quantize(weight);
+        var (quantized, sqnr) = context.QuantizeForIntegers(weight);
+        context.CorrectBias(graph, weight, quantized);
         var transposed = node.OpType == "Gemm" && node.Int("transB") != 0;
         var (rows, columns) = transposed ? (weight.Tensor.Dims[1], weight.Tensor.Dims[0]) : (weight.Tensor.Dims[0], weight.Tensor.Dims[1]);
         var (codes, scale) = context.AddWeight(graph, weight, quantized, [rows, columns], transposed ? Transpose(quantized.Values, (int)columns, (int)rows) : quantized.Values);

@@ -1,4 +1,3 @@
-using System.Text.RegularExpressions;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
@@ -11,7 +10,34 @@ namespace ModelBuildTasks.Engine.Passes.Quantization;
 /// <param name="Weights">Its constant weights; empty when it has none.</param>
 /// <param name="Form">The form it gets, or null when it is left.</param>
 /// <param name="Reason">Why.</param>
-internal sealed record FormChoice(GraphProto Graph, NodeProto Node, IReadOnlyList<NodeWeight> Weights, QuantizedForm? Form, string Reason);
+internal sealed record FormChoice(GraphProto Graph, NodeProto Node, IReadOnlyList<NodeWeight> Weights, QuantizedForm? Form, string Reason)
+{
+    /// <summary>The forms that the pass allows and that fit the node, the preferred first.</summary>
+    public IReadOnlyList<FormOption> Options { get; init; } = [];
+
+    /// <summary>The share of the outputs' power that the node's rounding takes, where it was measured.</summary>
+    public double? OutputNoise { get; init; }
+
+    /// <summary>The same choice for the same node of another clone.</summary>
+    public FormChoice On(GraphProto graph, NodeProto node) => this with { Graph = graph, Node = node, Weights = [.. Weights.Select(w => w with { Node = node })] };
+
+    /// <summary>The choice when a form turns out to be impossible: the next option, or none.</summary>
+    public FormChoice Without(QuantizedForm form, string reason)
+    {
+        var left = Options.Where(o => o.Form != form).ToList();
+        return this with
+        {
+            Options = left,
+            Form = left.Count > 0 ? left[0].Form : null,
+            Reason = left.Count > 0 ? $"{left[0].Reason}, since {reason}" : reason,
+        };
+    }
+}
+
+/// <summary>A form that fits a node.</summary>
+/// <param name="Form">The form.</param>
+/// <param name="Reason">Why it would be taken.</param>
+internal sealed record FormOption(QuantizedForm Form, string Reason);
 
 /// <summary>
 /// Chooses for each weighted node the first form in the policy's order that the pass allows and that fits the node.
@@ -22,9 +48,9 @@ internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassCont
     private const int StaticOverhead = 260;
     private const int DynamicOverhead = 280;
     private const int WeightsOverhead = 110;
+    private const int HalfOverhead = 60;
 
-    private readonly List<(RulePlan Rule, Regex? Name)> _rules =
-        [.. context.Rules.Select(r => (r, r.NamePattern is null ? null : new Regex(r.NamePattern, RegexOptions.CultureInvariant | RegexOptions.NonBacktracking)))];
+    private readonly RuleSet _rules = new(model, context.Rules);
 
     private readonly Dictionary<TensorProto, bool> _finite = new(ReferenceEqualityComparer.Instance);
 
@@ -59,47 +85,59 @@ internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassCont
             return policy.Role == OperatorRole.Weighted ? Left("its weight is computed, not constant") : null;
         }
 
-        if (!MayQuantize(node))
+        var ruled = _rules.Forms(node);
+        if (ruled is { Count: 0 })
             return Left("a rule leaves it in float");
         if (weights.FirstOrDefault(w => w.Type is not (DataType.Float or DataType.Float16)) is { } other)
             return Left($"its weight is {ElementTypes.Name(other.Type)}, not float");
         if (weights.Any(w => !IsFinite(w)))
             return Left("its weight holds values that are not finite");
         var refusals = new List<string>();
-        foreach (var form in policy.Forms.Where(f => Wanted.Contains(f)))
+        var options = new List<FormOption>();
+        foreach (var form in policy.Forms.Where((ruled ?? Wanted).Contains))
         {
             var refusal = Refusal(form, node, weights, index, inBody);
             if (refusal is null)
-                return new FormChoice(graph, node, weights, form, Reason(form, refusals));
-            if (!refusals.Contains(refusal))
+                options.Add(new(form, Reason(form, options.Count == 0 ? refusals : [])));
+            else if (!refusals.Contains(refusal))
                 refusals.Add(refusal);
         }
 
-        return Left(refusals.Count > 0 ? string.Join("; ", refusals) : $"{context.Runtime.Name} has no form of {node.OpType} that the pass asks for");
+        if (options.Count > 0)
+            return new FormChoice(graph, node, weights, options[0].Form, options[0].Reason) { Options = options };
+        return Left(refusals.Count > 0 ? string.Join("; ", refusals) : $"{context.Runtime.Name} has no form of {node.OpType} that the {(ruled is null ? "pass" : "rule")} asks for");
 
         FormChoice Left(string reason) => new(graph, node, weights, null, reason);
     }
 
     private IReadOnlyList<QuantizedForm> Wanted => plan.Activations switch
     {
-        ActivationMode.Uint8 => [QuantizedForm.Static, QuantizedForm.Weights],
+        ActivationMode.Uint8 or ActivationMode.Uint16 => [QuantizedForm.Static, QuantizedForm.Weights],
         ActivationMode.Dynamic => [QuantizedForm.Dynamic, QuantizedForm.Weights],
         ActivationMode.None => [QuantizedForm.Weights],
-        _ => [QuantizedForm.Static, QuantizedForm.Dynamic, QuantizedForm.Weights],
+        _ => [QuantizedForm.Static, QuantizedForm.Dynamic, QuantizedForm.Weights, QuantizedForm.Half],
     };
 
     private string? Refusal(QuantizedForm form, NodeProto node, IReadOnlyList<NodeWeight> weights, GraphIndex index, bool inBody)
     {
-        var saved = weights.Sum(w => w.Bytes - w.Count - Scales(w) * 4);
-        var overhead = form switch { QuantizedForm.Static => StaticOverhead, QuantizedForm.Dynamic => DynamicOverhead, _ => WeightsOverhead * weights.Count };
+        var saved = form == QuantizedForm.Half ? weights.Sum(w => w.Bytes - 2 * w.Count) : weights.Sum(w => w.Bytes - w.Count - Scales(w) * 4);
+        var overhead = form switch
+        {
+            QuantizedForm.Static => StaticOverhead,
+            QuantizedForm.Dynamic => DynamicOverhead,
+            QuantizedForm.Half => HalfOverhead * weights.Count,
+            _ => WeightsOverhead * weights.Count,
+        };
         if (saved <= overhead)
             return $"its {weights.Sum(w => w.Count):N0} weights are too few: scales and nodes would take more than is saved";
-        if (form == QuantizedForm.Weights)
+        if (form is QuantizedForm.Weights or QuantizedForm.Half)
             return node.OpType == "Gather" && node.Int("axis") != 0 ? "rows are not taken along axis 0" : null;
         if (inBody)
             return $"{Word(form)} quantization is not done inside the bodies of If, Loop and Scan";
         if (weights[0].Type != DataType.Float)
             return $"{Word(form)} quantization of float16 arithmetic is not available";
+        if (form == QuantizedForm.Static && context.Runtime.Formats.Activation(plan.Activations) is null)
+            return $"{context.Runtime.Name} has no 16-bit activations";
         if (form == QuantizedForm.Static && context.Calibration is null)
             return "there is no calibration data";
         if (model.Opset < 13)
@@ -109,6 +147,7 @@ internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassCont
         return node.OpType switch
         {
             "Conv" when !BiasIs(node, index, weights[0].Channels) => "its bias is not constant",
+            "LSTM" => DynamicLstm.Refusal(node, weights, context.Runtime.Formats.PairsSaturate),
             "MatMul" when weights[0].Tensor.Dims.Count != 2 => "its weight has more than two axes",
             "Gemm" when node.Float("alpha", 1) != 1 || node.Float("beta", 1) != 1 || node.Int("transA") != 0 => "it uses alpha, beta or transA",
             "Gemm" when !BiasIs(node, index, weights[0].Channels) => "its bias is not a constant row",
@@ -134,24 +173,13 @@ internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassCont
             && ElementTypes.Count(bias.Dims) == channels && (bias.Dims.Count == 1 || bias.Dims.Count == 2 && bias.Dims[0] == 1);
     }
 
-    private bool MayQuantize(NodeProto node)
-    {
-        var name = node.DisplayName();
-        foreach (var (rule, pattern) in Enumerable.Reverse(_rules))
-        {
-            if ((rule.Operators.Count == 0 || rule.Operators.Contains(node.OpType)) && (pattern?.IsMatch(name) ?? true))
-                return rule.Quantize;
-        }
-
-        return true;
-    }
-
     private string Reason(QuantizedForm form, List<string> refusals)
     {
         var why = form switch
         {
-            QuantizedForm.Static => $"{context.Runtime.Name} runs it on calibrated 8-bit activations",
+            QuantizedForm.Static => $"{context.Runtime.Name} runs it on calibrated {(plan.Activations == ActivationMode.Uint16 ? 16 : 8)}-bit activations",
             QuantizedForm.Dynamic => $"{context.Runtime.Name} runs it on 8-bit activations whose range is taken at run time",
+            QuantizedForm.Half => "float16 weights with float arithmetic",
             _ => "8-bit weights with float arithmetic",
         };
         return refusals.Count > 0 ? $"{why}, since {string.Join("; ", refusals)}" : why;

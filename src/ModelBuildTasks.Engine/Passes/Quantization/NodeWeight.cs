@@ -10,6 +10,18 @@ namespace ModelBuildTasks.Engine.Passes.Quantization;
 /// <param name="ChannelAxis">Axis of the weight along which each index may have a scale of its own.</param>
 internal sealed record NodeWeight(NodeProto Node, int Input, TensorProto Tensor, int ChannelAxis)
 {
+    /// <summary>The graph of the node, see <see cref="GraphIndex.Number"/>.</summary>
+    public int Graph { get; init; }
+
+    /// <summary>The graph in which the weight is defined: <see cref="Graph"/> or one around it. Together with the name it says which weight it is.</summary>
+    public int Home { get; init; }
+
+    /// <summary>
+    /// The node's constant float bias, an element an output channel, wherever it is defined; null where there is none, or where what is added to it is
+    /// not added to the outputs.
+    /// </summary>
+    public TensorProto? Bias { get; init; }
+
     /// <summary>Element type.</summary>
     public DataType Type => (DataType)Tensor.DataType;
 
@@ -31,31 +43,48 @@ internal sealed record NodeWeight(NodeProto Node, int Input, TensorProto Tensor,
     /// <summary>The constant weights of a node: none, one, or for recurrent operators two.</summary>
     public static IReadOnlyList<NodeWeight> Of(NodeProto node, GraphIndex index)
     {
-        if (!node.IsStandard())
-            return [];
-        return node.OpType switch
+        var weights = new List<NodeWeight>();
+        foreach (var input in Inputs(node))
         {
-            "Conv" => At([1], _ => 0),
-            // [in, out/group, ...]: with groups an index of axis 1 belongs to several output channels, which is still exact.
-            "ConvTranspose" => At([1], _ => 1),
-            "MatMul" => At([1], rank => rank - 1),
-            "Gemm" => At([1], _ => node.Int("transB") != 0 ? 0 : 1),
-            "Gather" => At([0], _ => 0),
-            // W and R: [directions, gates·hidden, ...].
-            "LSTM" or "GRU" or "RNN" => At([1, 2], _ => 1),
-            _ => [],
-        };
-
-        List<NodeWeight> At(int[] inputs, Func<int, int> axis)
-        {
-            var weights = new List<NodeWeight>();
-            foreach (var input in inputs)
+            if (index.Constant(node.InputOrEmpty(input)) is { Dims.Count: >= 2 } tensor)
             {
-                if (index.Constant(node.InputOrEmpty(input)) is { Dims.Count: >= 2 } tensor)
-                    weights.Add(new NodeWeight(node, input, tensor, axis(tensor.Dims.Count)));
+                weights.Add(new NodeWeight(node, input, tensor, Axis(node, tensor.Dims))
+                {
+                    Graph = index.Number,
+                    Home = index.Home(node.Input[input]),
+                    Bias = BiasOf(node, index),
+                });
             }
-
-            return weights;
         }
+
+        return weights;
     }
+
+    // With alpha and beta of a Gemm different, the mean error of the product is not that of the bias.
+    private static TensorProto? BiasOf(NodeProto node, GraphIndex index) =>
+        node.OpType is "Conv" or "ConvTranspose" or "Gemm" && node.Float("alpha", 1) == node.Float("beta", 1)
+        && index.Constant(node.InputOrEmpty(2)) is { Dims.Count: > 0 } bias && (DataType)bias.DataType == DataType.Float
+        && bias.Dims.SkipLast(1).All(d => d == 1) ? bias : null;
+
+    /// <summary>The inputs of a node that may be a weight.</summary>
+    public static IReadOnlyList<int> Inputs(NodeProto node) => !node.IsStandard() ? [] : node.OpType switch
+    {
+        "Conv" or "ConvTranspose" or "MatMul" or "Gemm" => [1],
+        "Gather" => [0],
+        "LSTM" or "GRU" or "RNN" => [1, 2],
+        _ => [],
+    };
+
+    /// <summary>Axis of a node's weight along which each index may have a scale of its own.</summary>
+    public static int Axis(NodeProto node, IReadOnlyList<long> dims) => node.OpType switch
+    {
+        // [in, out/group, ...]: with groups an index of axis 1 belongs to several output channels, which is still exact. Where each
+        // channel is a group of its own, axis 1 is a single index, and axis 0 the output channels.
+        "ConvTranspose" => dims[1] == 1 && dims[0] == node.Int("group", 1) ? 0 : 1,
+        "MatMul" or "MatMulInteger" => dims.Count - 1,
+        "Gemm" => node.Int("transB") != 0 ? 0 : 1,
+        // W and R: [directions, gates·hidden, ...].
+        "LSTM" or "GRU" or "RNN" => 1,
+        _ => 0,
+    };
 }

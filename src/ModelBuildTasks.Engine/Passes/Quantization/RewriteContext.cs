@@ -1,13 +1,15 @@
+using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes.Quantization;
 
 /// <summary>What the rewrites of one pass share: the model being edited, fresh names, weights in 8 bits, decisions.</summary>
-internal sealed class RewriteContext(OnnxModel model, QuantizePlan plan)
+internal sealed class RewriteContext(OnnxModel model, QuantizePlan plan, NumberFormats formats, WeightRounding? rounding = null)
 {
     private readonly Dictionary<(int, string), string> _constants = [];
     private readonly Dictionary<GraphProto, int> _graphs = new(ReferenceEqualityComparer.Instance);
@@ -16,6 +18,9 @@ internal sealed class RewriteContext(OnnxModel model, QuantizePlan plan)
     public OnnxModel Model { get; } = model;
 
     public QuantizePlan Plan { get; } = plan;
+
+    /// <summary>The numbers that the runtime computes with.</summary>
+    public NumberFormats Formats { get; } = formats;
 
     public NameAllocator Names { get; } = new(model);
 
@@ -53,15 +58,62 @@ internal sealed class RewriteContext(OnnxModel model, QuantizePlan plan)
         ? Shared<sbyte>(graph, "zw", "zw", DataType.Int8, [], new sbyte[1])
         : Shared<sbyte>(graph, $"zw{channels}", "zw", DataType.Int8, [channels], new sbyte[channels]);
 
-    /// <summary>Quantizes a weight and notes how well that went.</summary>
-    public (QuantizedWeight Quantized, double Sqnr) Quantize(NodeWeight weight, ReadOnlySpan<float> leastScale = default)
+    /// <summary>Whether a weight of integer arithmetic gets a scale for each output channel.</summary>
+    public bool IsPerChannel(NodeWeight weight) => Plan.PerChannel && Formats.IsPerChannel(weight.Node.OpType);
+
+    /// <summary>Quantizes a weight of integer arithmetic as the runtime wants it, and notes how well that went.</summary>
+    /// <param name="weight">The weight.</param>
+    /// <param name="leastScale">A lower bound for each channel's scale, or empty.</param>
+    public (QuantizedWeight Quantized, double Sqnr) QuantizeForIntegers(NodeWeight weight, ReadOnlySpan<float> leastScale = default)
+    {
+        if (!Formats.PairsSaturate)
+            return Quantize(weight, leastScale, IsPerChannel(weight));
+        var least = PairSaturation.LeastScales(Model.ReadFloats(weight.Tensor), weight);
+        if (!leastScale.IsEmpty)
+            TensorPrimitives.Max(least, leastScale, least);
+        return Quantize(weight, least, IsPerChannel(weight), Formats.PairsSaturate);
+    }
+
+    /// <summary>Quantizes a weight of float arithmetic and notes how well that went.</summary>
+    public (QuantizedWeight Quantized, double Sqnr) Quantize(NodeWeight weight) => Quantize(weight, [], Plan.PerChannel);
+
+    private (QuantizedWeight Quantized, double Sqnr) Quantize(NodeWeight weight, ReadOnlySpan<float> leastScale, bool perChannel, bool pairsSaturate = false)
     {
         var values = Model.ReadFloats(weight.Tensor);
-        var (outer, channels, inner) = Plan.PerChannel ? (weight.Outer, weight.Channels, weight.Inner) : (1, 1, weight.Count);
-        // One scale for the tensor has to be large enough for the bias of every channel.
-        var least = Plan.PerChannel || leastScale.IsEmpty ? leastScale : [System.Numerics.Tensors.TensorPrimitives.Max(leastScale)];
+        var (outer, channels, inner) = perChannel ? (weight.Outer, weight.Channels, weight.Inner) : (1, 1, weight.Count);
+        // One scale for the tensor has to be large enough for every channel.
+        var least = perChannel || leastScale.IsEmpty ? leastScale : [TensorPrimitives.Max(leastScale)];
         var quantized = AffineQuantizer.QuantizeWeight(values, outer, channels, inner, least);
+        if (rounding?.Round(weight, values, quantized) is { } rounded)
+            quantized = pairsSaturate ? PairSaturation.Safe(rounded, quantized, weight) : rounded;
         return (quantized, AffineQuantizer.Sqnr(values, quantized, channels, inner));
+    }
+
+    /// <summary>A bias that takes back the mean error of a quantized weight, where the data tells it.</summary>
+    /// <param name="weight">Where the weight is.</param>
+    /// <param name="value">Name of the node's data input before any rewrite.</param>
+    /// <param name="bias">One value an output channel.</param>
+    /// <param name="quantized">The weight in 8 bits.</param>
+    /// <param name="channelMeans">The mean of each input channel for nodes without a Gram matrix, or null.</param>
+    public float[] CorrectBias(NodeWeight weight, string value, float[] bias, QuantizedWeight quantized, double[]? channelMeans = null)
+    {
+        if (!Plan.BiasCorrection)
+            return bias;
+        if (rounding?.Knows(weight) == true)
+            return rounding.CorrectBias(weight, value, bias, Model.ReadFloats(weight.Tensor), quantized);
+        return channelMeans is null ? bias : BiasCorrection.Correct(bias, Model.ReadFloats(weight.Tensor), quantized, weight, channelMeans);
+    }
+
+    /// <summary>Gives a node with a constant bias the corrected one, as float.</summary>
+    public void CorrectBias(GraphProto graph, NodeWeight weight, QuantizedWeight quantized)
+    {
+        var node = weight.Node;
+        if (rounding?.Knows(weight) != true || weight.Bias is not { } tensor)
+            return;
+        var bias = Model.ReadFloats(tensor);
+        var corrected = CorrectBias(weight, node.Input[0], bias, quantized);
+        if (!ReferenceEquals(bias, corrected))
+            node.Input[2] = Add<float>(graph, "b", DataType.Float, tensor.Dims, corrected);
     }
 
     /// <summary>Adds a weight's codes and scales. Nodes that read one weight share them, unless a bias asked for other scales.</summary>
@@ -70,7 +122,36 @@ internal sealed class RewriteContext(OnnxModel model, QuantizePlan plan)
         var scales = Convert.ToHexString(SHA256.HashData(MemoryMarshal.AsBytes(quantized.Scales.AsSpan())));
         var key = $"{weight.Node.Input[weight.Input]} {weight.ChannelAxis} {string.Join(',', dims)} {scales}";
         return (Shared(graph, $"w {key}", "w", DataType.Int8, dims, codes),
-            Shared<float>(graph, $"sw {key}", "sw", DataType.Float, Plan.PerChannel ? [weight.Channels] : [], quantized.Scales));
+            Shared<float>(graph, $"sw {key}", "sw", DataType.Float, IsPerChannel(weight) ? [weight.Channels] : [], quantized.Scales));
+    }
+
+    /// <summary>A zero point in the type of the parameters, shared by equal ones.</summary>
+    public string ZeroPoint(GraphProto graph, AffineParameters parameters) =>
+        Shared<byte>(graph, $"z{parameters.Type}{parameters.ZeroPoint}", "z", parameters.Type, [], Bytes([parameters.ZeroPoint], parameters.Type));
+
+    /// <summary>Adds codes in the type of the parameters.</summary>
+    public string AddCodes(GraphProto graph, string prefix, IEnumerable<long> dims, int[] codes, DataType type) =>
+        Add<byte>(graph, prefix, type, dims, Bytes(codes, type));
+
+    private static byte[] Bytes(int[] codes, DataType type) => ElementTypes.Bits(type) == 8
+        ? [.. codes.Select(c => (byte)c)]
+        : [.. codes.SelectMany(c => new[] { (byte)c, (byte)(c >> 8) })];
+
+    /// <summary>
+    /// Makes QuantizeLinear or DequantizeLinear. 16-bit codes came to the operators of the standard with operator set 21;
+    /// before that they are of the domain com.microsoft.
+    /// </summary>
+    public NodeProto QuantizationNode(string opType, string[] inputs, string output, DataType type)
+    {
+        var node = GraphExtensions.Node(opType, inputs, [output]);
+        if (ElementTypes.Bits(type) == 16 && Model.Opset < 21)
+        {
+            node.Domain = "com.microsoft";
+            if (!Model.Proto.OpsetImport.Any(o => o.Domain == node.Domain))
+                Model.Proto.OpsetImport.Add(new OperatorSetIdProto { Domain = node.Domain, Version = 1 });
+        }
+
+        return node;
     }
 
     /// <summary>Records what became of a choice.</summary>
@@ -78,6 +159,7 @@ internal sealed class RewriteContext(OnnxModel model, QuantizePlan plan)
         Decisions.Add(new Decision(choice.Node.DisplayName(), choice.Node.OpType, what, choice.Reason)
         {
             Sqnr = sqnr,
+            OutputNoise = choice.OutputNoise,
             BytesBefore = choice.Weights.Sum(w => w.Bytes),
             BytesAfter = choice.Form is null ? choice.Weights.Sum(w => w.Bytes) : bytesAfter,
         });

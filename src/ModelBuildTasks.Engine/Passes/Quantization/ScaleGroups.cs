@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Statistics;
@@ -13,16 +14,30 @@ internal sealed class ScaleGroups
     private readonly StaticGraph _part;
     private readonly GraphIndex _index;
     private readonly Dictionary<string, string> _parents = [];
-    private readonly Dictionary<string, Group> _groups = [];
+    private readonly Dictionary<string, Members> _groups = [];
+    private readonly QuantizePlan _plan;
+    private readonly ConcurrentDictionary<string, AffineParameters> _known;
 
-    public ScaleGroups(StaticGraph part, GraphIndex index, IReadOnlyDictionary<string, TensorStatistics> statistics)
+    /// <summary>Forms the groups.</summary>
+    /// <param name="part">The 8-bit part of the graph.</param>
+    /// <param name="index">The graph's index.</param>
+    /// <param name="statistics">What was seen of each value that gets a scale.</param>
+    /// <param name="plan">How ranges are found.</param>
+    /// <param name="known">Scales found before for equal groups of the same model.</param>
+    /// <param name="rules">Ranges that are fixed, whatever was observed.</param>
+    public ScaleGroups(
+        StaticGraph part, GraphIndex index, IReadOnlyDictionary<string, TensorStatistics> statistics, QuantizePlan plan,
+        ConcurrentDictionary<string, AffineParameters> known, RuleSet? rules = null)
     {
         _part = part;
         _index = index;
+        _plan = plan;
+        _known = known;
         foreach (var name in statistics.Keys)
         {
             _parents[name] = name;
             _groups[name] = Single(name, statistics[name]);
+            _groups[name].Fixed = rules?.Range(name);
         }
 
         foreach (var node in part.Nodes.Where(n => part.RoleOf(n) == OperatorRole.Movement && !part.Weighted.Contains(n)))
@@ -49,31 +64,46 @@ internal sealed class ScaleGroups
         return name;
     }
 
-    /// <summary>Scale and zero point of a value, the same for its whole group.</summary>
-    public AffineParameters Parameters(string name, QuantizePlan plan)
+    /// <summary>What is known of a value's group, and what decides its scale: the same text for equal groups of other assignments.</summary>
+    public (string Key, TensorStatistics Statistics, double? UpperBound, bool IsFixed) Group(string name)
     {
         var group = _groups[Find(name)];
-        if (group.Parameters is { } known)
-            return known;
-        // A mean over many positions averages rounding away and keeps what a cut took: nothing may be cut before it.
-        var calibrator = plan.Calibrator == Calibrator.Mse && group.IsAveraged ? Calibrator.MinMax : plan.Calibrator;
-        var range = RangeSearch.Find(group.Statistics, calibrator, plan.Percentile);
-        if (group.UpperBound is { } bound)
-            range = new ValueRange(0, Math.Min(range.Max, bound));
-        group.Parameters = AffineQuantizer.Unsigned8(range);
-        return group.Parameters.Value;
+        return (group.Key, group.Statistics, group.UpperBound, group.FixedRange is not null || group.Fixed is not null);
     }
 
-    private Group Single(string name, TensorStatistics statistics)
+    /// <summary>Scale and zero point of a value, the same for its whole group.</summary>
+    public AffineParameters Parameters(string name)
     {
-        var merged = new TensorStatistics();
-        merged.Merge(statistics);
+        var group = _groups[Find(name)];
+        return group.Parameters ??= _known.GetOrAdd(group.Key, _ => Search(group));
+    }
+
+    /// <summary>The format of the values: the one that the pass asks for.</summary>
+    public ActivationFormat Format => _part.Runtime.Formats.Activation(_plan.Activations)
+        ?? throw new InvalidOperationException($"{_part.Runtime.Name} has no such activations");
+
+    private AffineParameters Search(Members group)
+    {
+        if (group.FixedRange is { } wanted)
+            return AffineQuantizer.FixedParameters(wanted, Format);
+        // A mean over many positions averages rounding away and keeps what a cut took: nothing may be cut before it.
+        var calibrator = _plan.Calibrator == Calibrator.Mse && group.IsAveraged ? Calibrator.MinMax : _plan.Calibrator;
+        var range = group.Fixed ?? ActivationRanges.Find(group.Statistics, Format, calibrator, _plan.Percentile, group.IsAveraged);
+        if (group.UpperBound is { } bound)
+            range = new ValueRange(0, Math.Min(range.Max, bound));
+        return AffineQuantizer.Parameters(range, Format);
+    }
+
+    private Members Single(string name, TensorStatistics statistics)
+    {
         var producer = _index.Producer(name);
         // The absorbed activation's name is the value's; its bound has to hold for the whole group.
         var activation = _part.Nodes.FirstOrDefault(n => _part.Absorbed(n)?.Node == producer && producer is not null) is { } node ? _part.Absorbed(node) : null;
-        return new Group(merged)
+        return new Members(name, statistics)
         {
             UpperBound = activation?.Max,
+            FixedRange = producer is not null && _part.Contains(producer) && _part.Runtime.Formats.FixedRanges.TryGetValue(producer.OpType, out var ends)
+                ? new ValueRange(ends.Min, ends.Max) : null,
             IsAveraged = _index.Consumers(name).Any(c => c.Is("GlobalAveragePool") || c.Is("ReduceMean")),
         };
     }
@@ -83,7 +113,9 @@ internal sealed class ScaleGroups
     {
         if (!_parents.ContainsKey(a) || !_parents.ContainsKey(b))
             return false;
-        Group left = _groups[Find(a)], right = _groups[Find(b)];
+        Members left = _groups[Find(a)], right = _groups[Find(b)];
+        if (left.FixedRange != right.FixedRange)
+            return false;
         if (left.UpperBound is null && right.UpperBound is null)
             return true;
         var bound = Math.Min(left.UpperBound ?? double.PositiveInfinity, right.UpperBound ?? double.PositiveInfinity);
@@ -98,23 +130,51 @@ internal sealed class ScaleGroups
         if (left == right)
             return;
         var (into, from) = (_groups[left], _groups[right]);
-        into.Statistics.Merge(from.Statistics);
+        into.Add(from);
         if (into.UpperBound is not null || from.UpperBound is not null)
             into.UpperBound = Math.Min(into.UpperBound ?? double.PositiveInfinity, from.UpperBound ?? double.PositiveInfinity);
+        into.FixedRange ??= from.FixedRange;
         into.IsAveraged |= from.IsAveraged;
+        // One scale has to hold what either rule says.
+        into.Fixed = into.Fixed is { } x && from.Fixed is { } y ? new(Math.Min(x.Min, y.Min), Math.Max(x.Max, y.Max)) : into.Fixed ?? from.Fixed;
         _parents[right] = left;
         _groups.Remove(right);
     }
 
-    private sealed class Group(TensorStatistics statistics)
+    private sealed class Members(string name, TensorStatistics statistics)
     {
-        public TensorStatistics Statistics { get; } = statistics;
+        private readonly SortedSet<string> _members = new(StringComparer.Ordinal) { name };
+
+        /// <summary>All members' statistics together; those of one member are its own and must not be merged into.</summary>
+        public TensorStatistics Statistics { get; private set; } = statistics;
+
+        /// <summary>What decides the scale.</summary>
+        public string Key => $"{UpperBound} {IsAveraged} {FixedRange} {Fixed} {string.Join('\n', _members)}";
+
+        public void Add(Members other)
+        {
+            if (_members.Count == 1)
+            {
+                var merged = new TensorStatistics();
+                merged.Merge(Statistics);
+                Statistics = merged;
+            }
+
+            Statistics.Join(other.Statistics);
+            _members.UnionWith(other._members);
+        }
 
         /// <summary>The least bound of the activations absorbed into the group's values; null when none is.</summary>
         public double? UpperBound { get; set; }
 
+        /// <summary>The range that a rule fixes.</summary>
+        public ValueRange? Fixed { get; set; }
+
         /// <summary>Whether the mean of one of the values is taken.</summary>
         public bool IsAveraged { get; set; }
+
+        /// <summary>The range that the runtime fixes for one of the values; null when it fixes none.</summary>
+        public ValueRange? FixedRange { get; set; }
 
         public AffineParameters? Parameters { get; set; }
     }

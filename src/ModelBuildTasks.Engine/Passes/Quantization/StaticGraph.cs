@@ -4,7 +4,7 @@ using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes.Quantization;
 
-/// <summary>A Relu or a Clip from zero that vanishes in the unsigned range of its producer's output.</summary>
+/// <summary>A Relu or a Clip from zero that is joined with its producer: nothing is quantized between the two.</summary>
 /// <param name="Node">The activation.</param>
 /// <param name="Max">Its upper bound; infinity for Relu.</param>
 internal sealed record AbsorbedActivation(NodeProto Node, double Max);
@@ -40,10 +40,16 @@ internal sealed class StaticGraph
     /// <summary>Whether the node computes or moves 8-bit values.</summary>
     public bool Contains(NodeProto node) => _quantized.Contains(node);
 
-    /// <summary>Whether the node vanished into its producer.</summary>
+    /// <summary>What the runtime can execute.</summary>
+    public RuntimePolicy Runtime => _runtime;
+
+    /// <summary>Whether activations that are joined with their producer stay in the graph; otherwise they vanish in its range.</summary>
+    public bool KeepsActivations => !_runtime.Formats.AbsorbsActivations;
+
+    /// <summary>Whether the node is joined with its producer.</summary>
     public bool IsAbsorbed(NodeProto node) => _gone.Contains(node);
 
-    /// <summary>The activation that vanishes into the node, or null.</summary>
+    /// <summary>The activation that is joined with the node, or null.</summary>
     public AbsorbedActivation? Absorbed(NodeProto node) => _absorbed.GetValueOrDefault(node);
 
     /// <summary>The value that a node's output is for the rest of the graph: behind the absorbed activation where there is one.</summary>
@@ -77,6 +83,10 @@ internal sealed class StaticGraph
     public bool HasInsideConsumer(string name) =>
         _index.Consumers(name).Any(c => _quantized.Contains(c) && DataInputs(c).Any(i => c.Input[i] == name));
 
+    /// <summary>Whether the node's outputs are not quantized: a convolution is fused only with a quantized output, the other weighted nodes may give float where they lead nowhere inside.</summary>
+    public bool GivesFloat(NodeProto node) =>
+        Weighted.Contains(node) && node.OpType != "Conv" && !UsedOutputs(node).Any(i => HasInsideConsumer(FinalOutput(node, i)));
+
     /// <summary>
     /// Values made inside that float data movement carries into a body. ONNX Runtime moves the dequantization of such a value
     /// along and ends the process when it meets the body (1.31, QDQPropagationTransformer).
@@ -92,9 +102,12 @@ internal sealed class StaticGraph
     }
 
     /// <summary>The role a node plays between weighted nodes, or null when it stays in float.</summary>
-    public OperatorRole? RoleOf(NodeProto node)
+    public OperatorRole? RoleOf(NodeProto node) => RoleOf(node, _runtime);
+
+    /// <summary>The role a node plays between weighted nodes under a policy, or null when it stays in float.</summary>
+    public static OperatorRole? RoleOf(NodeProto node, RuntimePolicy runtime)
     {
-        if (!node.IsStandard() || !_runtime.Operators.TryGetValue(node.OpType, out var policy))
+        if (!node.IsStandard() || !runtime.Operators.TryGetValue(node.OpType, out var policy))
             return null;
         return node.OpType switch
         {

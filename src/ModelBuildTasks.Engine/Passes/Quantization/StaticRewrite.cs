@@ -14,7 +14,11 @@ internal sealed class StaticRewrite(
     private readonly GraphProto _graph = context.Model.Graph;
     private readonly Dictionary<string, (string Scale, string ZeroPoint)> _parameters = [];
     private readonly Dictionary<string, string> _entries = [];
+    private readonly Dictionary<(string Name, string Group), string> _rescaled = [];
     private readonly List<NodeProto> _nodes = [];
+
+    // A Mul with its names in the file.
+    private const int ProductBytes = 48;
 
     /// <summary>Rewrites the main graph.</summary>
     public void Apply(GraphIndex index, IReadOnlyDictionary<NodeProto, FormChoice> weighted)
@@ -24,7 +28,16 @@ internal sealed class StaticRewrite(
         foreach (var node in _graph.Node.ToList())
         {
             if (part.IsAbsorbed(node))
+            {
+                if (part.KeepsActivations)
+                {
+                    _nodes.Add(node);
+                    Leave(node, 0, node.Output[0]);
+                }
+
                 continue;
+            }
+
             if (!part.Contains(node))
             {
                 _nodes.Add(node);
@@ -32,13 +45,15 @@ internal sealed class StaticRewrite(
             }
 
             var outputs = part.UsedOutputs(node).Select(i => (Index: i, Name: part.FinalOutput(node, i))).ToList();
-            // Asked before the edit: a weighted node that leads nowhere inside gives float.
-            var quantizeOutput = !part.Weighted.Contains(node) || node.OpType == "Conv" || outputs.Exists(o => part.HasInsideConsumer(o.Name));
+            // Asked before the edit.
+            var quantizeOutput = !part.GivesFloat(node);
             foreach (var input in StaticGraph.DataInputs(node))
             {
                 var name = node.Input[input];
                 if (!made.Contains(name))
                     node.Input[input] = index.Constant(name) is { } constant ? Constant(name, constant) : Enter(name);
+                else if (context.Formats.OneScale.Contains(node.OpType))
+                    node.Input[input] = WithScaleOf(outputs[0].Name, name);
             }
 
             if (weighted.TryGetValue(node, out var choice))
@@ -46,7 +61,8 @@ internal sealed class StaticRewrite(
             _nodes.Add(node);
             foreach (var (output, name) in outputs)
             {
-                if (quantizeOutput)
+                var joined = output == 0 && part.KeepsActivations && part.Absorbed(node) is not null;
+                if (quantizeOutput && !joined)
                     Leave(node, output, name);
             }
         }
@@ -73,25 +89,41 @@ internal sealed class StaticRewrite(
         Pair(raw, name, name);
     }
 
+    /// <summary>A value made inside in the scale of <paramref name="other"/>: through one more pair where its own differs.</summary>
+    private string WithScaleOf(string other, string name)
+    {
+        var group = groups.Find(other);
+        if (groups.Find(name) == group || groups.Parameters(name) == groups.Parameters(other))
+            return name;
+        if (!_rescaled.TryGetValue((name, group), out var rescaled))
+        {
+            _rescaled[(name, group)] = rescaled = context.Fresh("d");
+            Pair(name, rescaled, other);
+        }
+
+        return rescaled;
+    }
+
     private void Pair(string from, string to, string value)
     {
         var (scale, zeroPoint) = Parameters(value);
+        var type = groups.Parameters(value).Type;
         var quantized = context.Fresh("q");
-        _nodes.Add(GraphExtensions.Node("QuantizeLinear", [from, scale, zeroPoint], [quantized]));
-        _nodes.Add(GraphExtensions.Node("DequantizeLinear", [quantized, scale, zeroPoint], [to]));
+        _nodes.Add(context.QuantizationNode("QuantizeLinear", [from, scale, zeroPoint], quantized, type));
+        _nodes.Add(context.QuantizationNode("DequantizeLinear", [quantized, scale, zeroPoint], to, type));
     }
 
     private (string Scale, string ZeroPoint) Parameters(string value)
     {
         var group = groups.Find(value);
         if (!_parameters.TryGetValue(group, out var names))
-            _parameters[group] = names = Parameters(groups.Parameters(value, context.Plan));
+            _parameters[group] = names = Parameters(groups.Parameters(value));
         return names;
     }
 
     private (string Scale, string ZeroPoint) Parameters(AffineParameters parameters) =>
         (context.Shared<float>(_graph, $"s{BitConverter.SingleToInt32Bits(parameters.Scale)}", "s", DataType.Float, [], [parameters.Scale]),
-            context.Shared<byte>(_graph, $"z{parameters.ZeroPoint}", "z", DataType.Uint8, [], [(byte)parameters.ZeroPoint]));
+            context.ZeroPoint(_graph, parameters));
 
     /// <summary>The constant operand of an arithmetic node, stored in 8 bits.</summary>
     private string Constant(string name, TensorProto tensor)
@@ -100,11 +132,11 @@ internal sealed class StaticRewrite(
             return dequantized;
         var values = context.Model.ReadFloats(tensor);
         var range = values.Length == 0 ? default : new ValueRange(values.Min(), values.Max()).WithZero();
-        var parameters = AffineQuantizer.Unsigned8(range);
+        var parameters = AffineQuantizer.Parameters(range, groups.Format);
         var (scale, zeroPoint) = Parameters(parameters);
-        var codes = context.Add<byte>(_graph, "c", DataType.Uint8, tensor.Dims, AffineQuantizer.Quantize(values, parameters));
+        var codes = context.AddCodes(_graph, "c", tensor.Dims, AffineQuantizer.Codes(values, parameters), parameters.Type);
         dequantized = context.Fresh("d");
-        _nodes.Add(GraphExtensions.Node("DequantizeLinear", [codes, scale, zeroPoint], [dequantized]));
+        _nodes.Add(context.QuantizationNode("DequantizeLinear", [codes, scale, zeroPoint], dequantized, parameters.Type));
         return _entries[name] = dequantized;
     }
 
@@ -113,16 +145,21 @@ internal sealed class StaticRewrite(
         var weight = choice.Weights[0];
         var bias = node.OpType is "Conv" or "Gemm" && index.Constant(node.InputOrEmpty(2)) is { } tensor ? context.Model.ReadFloats(tensor) : null;
         var input = InputValue(node);
-        var inputScale = groups.Parameters(input, context.Plan).Scale;
-        var least = bias is null ? [] : AffineQuantizer.LeastScaleForBias(bias, inputScale);
-        var (quantized, sqnr) = context.Quantize(weight, least);
-        if (context.Plan.BiasCorrection && bias is not null && statistics.TryGetValue(input, out var seen))
-            bias = BiasCorrection.Correct(bias, context.Model.ReadFloats(weight.Tensor), quantized, weight, seen.Channels.Means());
-        var perTensor = !context.Plan.PerChannel;
+        var inputScale = groups.Parameters(input).Scale;
+        var least = bias is null || !context.Formats.QuantizedBias ? [] : AffineQuantizer.LeastScaleForBias(bias, inputScale);
+        var (quantized, sqnr) = context.QuantizeForIntegers(weight, least);
+        if (bias is not null)
+            bias = context.CorrectBias(weight, input, bias, quantized, statistics.GetValueOrDefault(input)?.Channels.Means());
+        var perTensor = !context.IsPerChannel(weight);
         var (codes, scale) = context.AddWeight(_graph, weight, quantized, weight.Tensor.Dims, quantized.Values);
         node.Input[weight.Input] = Dequantize(codes, scale, context.WeightZeroPoint(_graph, weight.Channels, perTensor), perTensor ? null : weight.ChannelAxis);
         var bytes = weight.Count + quantized.Scales.Length * 4L;
-        if (bias is not null)
+        if (bias is not null && !context.Formats.QuantizedBias)
+        {
+            node.Input[2] = context.Add<float>(_graph, "b", DataType.Float, [bias.Length], bias);
+            bytes += bias.Length * 4L;
+        }
+        else if (bias is not null)
         {
             var biasScale = quantized.Scales.Select(s => s * inputScale).ToArray();
             var biasCodes = AffineQuantizer.QuantizeBias(bias, inputScale, quantized.Scales);
@@ -131,12 +168,22 @@ internal sealed class StaticRewrite(
                 biasScale = [.. Enumerable.Repeat(biasScale[0], bias.Length)];
             node.Input[2] = Dequantize(
                 context.Add<int>(_graph, "b", DataType.Int32, [bias.Length], biasCodes),
-                context.Add<float>(_graph, "sb", DataType.Float, [bias.Length], biasScale),
+                BiasScale(biasScale, perTensor ? null : scale, groups.Parameters(input)),
                 context.Shared<int>(_graph, $"zb{bias.Length}", "zb", DataType.Int32, [bias.Length], new int[bias.Length]), 0);
             bytes += bias.Length * 4L;
         }
 
         context.Decide(choice, "int8 static", sqnr, bytes);
+    }
+
+    /// <summary>The scales of a bias: stored, or, where that is shorter and the runtime folds it, the product of the two that are there.</summary>
+    private string BiasScale(float[] scales, string? weightScale, AffineParameters inputParameters)
+    {
+        if (!context.Formats.FoldsConstants || weightScale is null || scales.Length * sizeof(float) <= ProductBytes)
+            return context.Add<float>(_graph, "sb", DataType.Float, [scales.Length], scales);
+        var product = context.Fresh("sb");
+        _nodes.Add(GraphExtensions.Node("Mul", [weightScale, Parameters(inputParameters).Scale], [product]));
+        return product;
     }
 
     private string Dequantize(string codes, string scale, string zeroPoint, int? axis)

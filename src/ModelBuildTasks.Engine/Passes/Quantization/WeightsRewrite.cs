@@ -1,3 +1,4 @@
+using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
@@ -10,8 +11,13 @@ namespace ModelBuildTasks.Engine.Passes.Quantization;
 /// </summary>
 internal sealed class WeightsRewrite(RewriteContext context)
 {
-    private readonly Dictionary<(int, string, int), (string Name, double Sqnr, long Bytes)> _stored = [];
+    private readonly Dictionary<(int, string, int), (string Name, QuantizedWeight Quantized, double Sqnr, long Bytes)> _stored = [];
+    private readonly Dictionary<(int, string), string> _halves = [];
     private readonly Dictionary<(int, string), (string Codes, string Scale, double Sqnr, long Bytes)> _tables = [];
+
+    // What bodies take from the main graph is stored there, once for all of them.
+    private readonly List<NodeProto> _front = [];
+    private readonly HashSet<string> _ofMain = GraphEdit.Definitions(context.Model.Graph);
 
     /// <summary>Rewrites the chosen nodes of any graph of the model.</summary>
     public void Apply(IReadOnlyList<FormChoice> chosen)
@@ -34,28 +40,55 @@ internal sealed class WeightsRewrite(RewriteContext context)
             owner.Node.Clear();
             owner.Node.AddRange(nodes);
         }
+
+        _front.AddRange(context.Model.Graph.Node);
+        context.Model.Graph.Node.Clear();
+        context.Model.Graph.Node.AddRange(_front);
     }
+
+    /// <summary>The graph that holds a weight, and where the nodes that decode it go.</summary>
+    private (GraphProto Graph, List<NodeProto> Nodes) Home(GraphProto graph, string weight, List<NodeProto> nodes) =>
+        ReferenceEquals(graph, context.Model.Graph) || !_ofMain.Contains(weight) || GraphEdit.Definitions(graph).Contains(weight)
+            ? (graph, nodes) : (context.Model.Graph, _front);
 
     private void Store(GraphProto graph, NodeProto node, FormChoice choice, List<NodeProto> nodes)
     {
         double? worst = null;
         long bytes = 0;
+        if (choice.Form == QuantizedForm.Half)
+        {
+            foreach (var weight in choice.Weights)
+                node.Input[weight.Input] = Half(graph, node.Input[weight.Input], weight, nodes);
+            nodes.Add(node);
+            context.Decide(choice, "float16 weights", null, choice.Weights.Sum(w => 2 * w.Count));
+            return;
+        }
+
         foreach (var weight in choice.Weights)
         {
-            var key = (context.Number(graph), node.Input[weight.Input], weight.ChannelAxis);
+            var (home, decoding) = Home(graph, node.Input[weight.Input], nodes);
+            var key = (context.Number(home), node.Input[weight.Input], weight.ChannelAxis);
             if (!_stored.TryGetValue(key, out var stored))
             {
                 var (quantized, sqnr) = context.Quantize(weight);
-                var codes = context.Add<sbyte>(graph, "w", DataType.Int8, weight.Tensor.Dims, quantized.Values);
+                var codes = context.Add<sbyte>(home, "w", DataType.Int8, weight.Tensor.Dims, quantized.Values);
                 var shape = weight.Tensor.Dims.Select((d, axis) => axis == weight.ChannelAxis && context.Plan.PerChannel ? d : 1).ToArray();
-                var scale = Scales(graph, weight.Type, shape, quantized.Scales);
+                var scale = Scales(home, DataType.Float, shape, quantized.Scales);
                 string real = context.Fresh("f"), scaled = context.Fresh("v");
-                nodes.Add(GraphExtensions.Node("Cast", [codes], [real]).Set("to", (long)weight.Type));
-                nodes.Add(GraphExtensions.Node("Mul", [real, scale], [scaled]));
-                stored = (scaled, sqnr, weight.Count + quantized.Scales.Length * 4L);
+                decoding.Add(GraphExtensions.Node("Cast", [codes], [real]).Set("to", (long)DataType.Float));
+                decoding.Add(GraphExtensions.Node("Mul", [real, scale], [scaled]));
+                if (weight.Type != DataType.Float)
+                {
+                    // A product of float16 would not be folded on a CPU and run at every inference.
+                    (var wide, scaled) = (scaled, context.Fresh("v"));
+                    decoding.Add(GraphExtensions.Node("Cast", [wide], [scaled]).Set("to", (long)weight.Type));
+                }
+
+                stored = (scaled, quantized, sqnr, weight.Count + quantized.Scales.Length * 4L);
                 _stored[key] = stored;
             }
 
+            context.CorrectBias(graph, weight, stored.Quantized);
             node.Input[weight.Input] = stored.Name;
             worst = Math.Min(worst ?? 200, stored.Sqnr);
             bytes += stored.Bytes;
@@ -65,9 +98,34 @@ internal sealed class WeightsRewrite(RewriteContext context)
         context.Decide(choice, "int8 weights", worst, bytes);
     }
 
+    private string Half(GraphProto graph, string name, NodeWeight weight, List<NodeProto> nodes)
+    {
+        (graph, nodes) = Home(graph, name, nodes);
+        var key = (context.Number(graph), name);
+        if (_halves.TryGetValue(key, out var known))
+            return known;
+        var half = context.Add<Half>(graph, "h", DataType.Float16, weight.Tensor.Dims, [.. context.Model.ReadFloats(weight.Tensor).Select(ToHalf)]);
+        var real = context.Fresh("v");
+        nodes.Add(GraphExtensions.Node("Cast", [half], [real]).Set("to", (long)weight.Type));
+        return _halves[key] = real;
+    }
+
+    /// <summary>The nearest float16; beyond its range the largest, not infinity.</summary>
+    internal static Half ToHalf(float value) => (Half)Math.Clamp(value, (float)System.Half.MinValue, (float)System.Half.MaxValue);
+
     private void Lookup(GraphProto graph, NodeProto node, FormChoice choice, List<NodeProto> nodes)
     {
         var weight = choice.Weights[0];
+        if (choice.Form == QuantizedForm.Half)
+        {
+            var rows = context.Fresh("q");
+            var halves = context.Shared<Half>(graph, $"h {node.Input[0]}", "h", DataType.Float16, weight.Tensor.Dims, [.. context.Model.ReadFloats(weight.Tensor).Select(ToHalf)]);
+            nodes.Add(GraphExtensions.Node("Gather", [halves, node.Input[1]], [rows], node.Name));
+            nodes.Add(GraphExtensions.Node("Cast", [rows], [node.Output[0]]).Set("to", (long)weight.Type));
+            context.Decide(choice, "float16 weights", null, 2 * weight.Count);
+            return;
+        }
+
         if (!_tables.TryGetValue((context.Number(graph), node.Input[0]), out var table))
         {
             var (quantized, sqnr) = context.Quantize(weight);

@@ -21,6 +21,47 @@ public sealed class CleanupTests
     }
 
     [TestMethod]
+    public void Comments_and_metadata_of_nodes_and_values_go_and_those_of_the_model_stay()
+    {
+        static StringStringEntryProto Entry() => new() { Key = "stack_trace", Value = "line 1" };
+        var body = new GraphProto { Name = "body" };
+        body.Node.Add(SmallModel.NodeOf("Neg", "a", "inner"));
+        body.Output.Add(SmallModel.Value("inner", DataType.Float, 2, 2));
+        var small = new SmallModel(ir: 10).Input("x", 2, 2).Input("c", DataType.Bool, 1).Output("out")
+            .Node("Relu", "x", "a").Node("If", "c", "out", ("then_branch", body), ("else_branch", body.Clone()));
+        small.Graph.ValueInfo.Add(SmallModel.Value("a", DataType.Float, 2, 2));
+        foreach (var graph in small.Graph.WithBodies())
+        {
+            graph.MetadataProps.Add(Entry());
+            foreach (var node in graph.Node)
+            {
+                node.DocString = "exported";
+                node.MetadataProps.Add(Entry());
+            }
+
+            foreach (var value in graph.ValueInfo)
+            {
+                value.DocString = "exported";
+                value.MetadataProps.Add(Entry());
+            }
+        }
+
+        small.Model.Proto.MetadataProps.Add(new StringStringEntryProto { Key = "classes", Value = "cat,dog" });
+
+        var result = Outputs.Clean(small.Model).Model;
+
+        foreach (var graph in result.Graph.WithBodies())
+        {
+            Assert.IsEmpty(graph.MetadataProps);
+            Assert.IsTrue(graph.Node.All(n => n.MetadataProps.Count == 0 && !n.HasDocString));
+            Assert.IsTrue(graph.ValueInfo.All(v => v.MetadataProps.Count == 0 && !v.HasDocString));
+        }
+
+        Assert.AreEqual("classes=cat,dog", string.Join(';', result.Proto.MetadataProps.Select(p => $"{p.Key}={p.Value}")));
+        Assert.AreEqual(0, Outputs.Difference(small.Model, result));
+    }
+
+    [TestMethod]
     public void Nodes_in_front_of_what_they_read_are_put_in_order()
     {
         var body = new GraphProto { Name = "body" };

@@ -40,10 +40,10 @@ public sealed class RandomGraphTests
 
     // Seeds are counted, not drawn: a failure of a native library ends the test process, and has to be there again the next time.
     // MODELBUILD_RANDOM_SEED and MODELBUILD_RANDOM_COUNT look further.
-    private static void Sample(Action<SmallModel> check)
+    internal static void Sample(Action<SmallModel> check, int count = 30)
     {
         var first = Setting("MODELBUILD_RANDOM_SEED", 1);
-        for (var seed = first; seed < first + Setting("MODELBUILD_RANDOM_COUNT", 30); seed++)
+        for (var seed = first; seed < first + Setting("MODELBUILD_RANDOM_COUNT", count); seed++)
         {
             var small = RandomGraph.Make(seed);
             using var _ = small.Model;

@@ -1,0 +1,139 @@
+using System.Numerics.Tensors;
+
+namespace ModelBuildTasks.Engine.Passes.Quantization.Rounding;
+
+/// <summary>
+/// eᵀHe, the squared error of an output for the error e of a row of weights, and the searches for the row of codes where it is least.
+/// Errors are in units of the row's scale: e = q − w/scale.
+/// </summary>
+internal sealed class QuadraticForm
+{
+    private readonly int[] _order;
+    private readonly double[] _lower;
+
+    /// <summary>Prepares the searches.</summary>
+    /// <param name="moments">[n, n], symmetric and positive semidefinite up to rounding.</param>
+    /// <param name="size">n.</param>
+    /// <param name="damping">Added to the diagonal, as a share of its mean: columns that were hardly seen are then rounded to nearest.</param>
+    public QuadraticForm(double[] moments, int size, double damping)
+    {
+        Size = size;
+        H = moments;
+        var mean = Enumerable.Range(0, size).Sum(i => H[i * size + i]) / size;
+        mean = mean > 0 ? mean : 1;
+        for (var i = 0; i < size; i++)
+            H[i * size + i] += damping * mean;
+        // The codes of large moments are chosen first: the last of the order.
+        _order = [.. Enumerable.Range(0, size).OrderBy(i => H[i * size + i])];
+        // A failure of the decomposition means that rounding made H indefinite: more damping.
+        for (var extra = 0.01 * mean; (_lower = Cholesky()).Length == 0; extra *= 10)
+        {
+            for (var i = 0; i < size; i++)
+                H[i * size + i] += extra;
+        }
+    }
+
+    /// <summary>n.</summary>
+    public int Size { get; }
+
+    /// <summary>The damped matrix, [n, n].</summary>
+    public double[] H { get; }
+
+    /// <summary>eᵀHe.</summary>
+    public double Value(ReadOnlySpan<double> error)
+    {
+        double sum = 0;
+        for (var i = 0; i < Size; i++)
+        {
+            if (error[i] != 0)
+                sum += error[i] * TensorPrimitives.Dot(H.AsSpan(i * Size, Size), error);
+        }
+
+        return sum;
+    }
+
+    /// <summary>
+    /// Codes one after the other, each rounded where the errors of those before it are made up for best: GPTQ (Frantar et al. 2022),
+    /// which is Babai's nearest plane (1986) on the Cholesky factor H = LLᵀ, largest moments first.
+    /// </summary>
+    /// <param name="weight">w/scale.</param>
+    /// <param name="limit">Largest code.</param>
+    /// <param name="error">Gets q − w/scale.</param>
+    /// <returns>eᵀHe.</returns>
+    public double NearestPlane(ReadOnlySpan<double> weight, int limit, Span<double> error)
+    {
+        Span<double> sums = new double[Size];
+        double value = 0;
+        for (var k = Size - 1; k >= 0; k--)
+        {
+            var row = _lower.AsSpan(k * Size, k + 1);
+            var w = weight[_order[k]];
+            var e = Math.Clamp(Math.Round(w - sums[k] / row[k]), -limit, limit) - w;
+            error[_order[k]] = e;
+            // The columns of Lᵀe come out one by one.
+            var rest = row[k] * e + sums[k];
+            value += rest * rest;
+            TensorPrimitives.MultiplyAdd(row[..k], e, sums[..k], sums[..k]);
+        }
+
+        return value;
+    }
+
+    /// <summary>
+    /// Sets one code after the other to the integer where eᵀHe is least with all others fixed, until none changes. Never worse than the start.
+    /// </summary>
+    /// <param name="weight">w/scale.</param>
+    /// <param name="limit">Largest code.</param>
+    /// <param name="error">q − w/scale, changed in place.</param>
+    /// <returns>eᵀHe at the end.</returns>
+    public double CoordinateDescent(ReadOnlySpan<double> weight, int limit, Span<double> error)
+    {
+        const int Passes = 30;
+        Span<double> gradient = new double[Size];
+        for (var i = 0; i < Size; i++)
+            gradient[i] = TensorPrimitives.Dot(H.AsSpan(i * Size, Size), error);
+        var changed = true;
+        for (var pass = 0; changed && pass < Passes; pass++)
+        {
+            changed = false;
+            for (var i = 0; i < Size; i++)
+            {
+                var curvature = H[i * Size + i];
+                var ideal = -gradient[i] / curvature;
+                // A tie is no gain, and would never end.
+                if (Math.Abs(ideal) < 0.5 + 1e-9)
+                    continue;
+                var code = Math.Round(weight[i] + error[i]);
+                var step = Math.Clamp(code + Math.Round(ideal), -limit, limit) - code;
+                if (step == 0)
+                    continue;
+                error[i] += step;
+                TensorPrimitives.MultiplyAdd(H.AsSpan(i * Size, Size), step, gradient, gradient);
+                changed = true;
+            }
+        }
+
+        return TensorPrimitives.Dot(gradient, error);
+    }
+
+    private double[] Cholesky()
+    {
+        var lower = new double[Size * Size];
+        for (var i = 0; i < Size; i++)
+        {
+            var row = lower.AsSpan(i * Size, i + 1);
+            for (var j = 0; j <= i; j++)
+            {
+                var rest = H[_order[i] * Size + _order[j]] - TensorPrimitives.Dot<double>(row[..j], lower.AsSpan(j * Size, j));
+                if (j < i)
+                    row[j] = rest / lower[j * Size + j];
+                else if (!(rest > 0))
+                    return [];
+                else
+                    row[j] = Math.Sqrt(rest);
+            }
+        }
+
+        return lower;
+    }
+}

@@ -1,0 +1,74 @@
+using System.Runtime.InteropServices;
+using ModelBuildTasks.Engine.Onnx;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
+
+namespace ModelBuildTasks.Engine.Passes.Quantization.Storage;
+
+/// <summary>
+/// Float constants of few distinct values, such as attention masks, are stored as one byte an element and a table of the values. The
+/// runtime looks the values up when it loads the model: nothing is rounded.
+/// </summary>
+internal static class ExactPalettes
+{
+    private const int MostValues = 256;
+
+    // Two nodes, a table and their names.
+    private const int Overhead = 200;
+
+    /// <summary>Stores what is left in float in the main graph and has few values as codes.</summary>
+    /// <returns>Bytes that are no longer stored.</returns>
+    public static long Apply(RewriteContext context)
+    {
+        var model = context.Model;
+        var graph = model.Graph;
+        var listed = graph.Input.Select(i => i.Name).Concat(graph.Output.Select(o => o.Name)).ToHashSet();
+        // Runtimes look at scales before they compute constants, and fuse nothing with one that is not there.
+        listed.UnionWith(graph.WithBodies().SelectMany(g => g.Node).Where(n => n.OpType is "QuantizeLinear" or "DequantizeLinear").SelectMany(n => n.Input));
+        var gone = new HashSet<TensorProto>(ReferenceEqualityComparer.Instance);
+        var nodes = new List<NodeProto>();
+        long saved = 0;
+        foreach (var tensor in graph.Initializer.ToList())
+        {
+            var length = model.ByteLength(tensor);
+            if ((DataType)tensor.DataType != DataType.Float || length * 3 / 4 <= Overhead || listed.Contains(tensor.Name) || Codes(model.ReadBytes(tensor)) is not { } palette)
+                continue;
+            var less = length - palette.Codes.Length - 4L * palette.Values.Length - Overhead;
+            if (less <= 0)
+                continue;
+            var codes = context.Add<byte>(graph, "c", DataType.Uint8, tensor.Dims, palette.Codes);
+            var values = context.Add<float>(graph, "t", DataType.Float, [palette.Values.Length], palette.Values);
+            var picked = context.Fresh("i");
+            // Gather takes no bytes as indices.
+            nodes.Add(GraphExtensions.Node("Cast", [codes], [picked]).Set("to", (long)DataType.Int32));
+            nodes.Add(GraphExtensions.Node("Gather", [values, picked], [tensor.Name]));
+            gone.Add(tensor);
+            saved += less;
+        }
+
+        if (gone.Count == 0)
+            return 0;
+        GraphEdit.RemoveInitializers(graph, gone);
+        nodes.AddRange(graph.Node);
+        graph.Node.Clear();
+        graph.Node.AddRange(nodes);
+        return saved;
+    }
+
+    /// <summary>The distinct values in order of their bits (so that -0, NaN and infinities stay what they are), and each element's index; null when there are too many.</summary>
+    private static (float[] Values, byte[] Codes)? Codes(byte[] raw)
+    {
+        var bits = MemoryMarshal.Cast<byte, uint>(raw);
+        var distinct = new SortedSet<uint>();
+        foreach (var value in bits)
+        {
+            if (distinct.Add(value) && distinct.Count > MostValues)
+                return null;
+        }
+
+        var index = distinct.Select((v, i) => (v, i)).ToDictionary(p => p.v, p => (byte)p.i);
+        var codes = new byte[bits.Length];
+        for (var i = 0; i < codes.Length; i++)
+            codes[i] = index[bits[i]];
+        return ([.. distinct.Select(BitConverter.UInt32BitsToSingle)], codes);
+    }
+}

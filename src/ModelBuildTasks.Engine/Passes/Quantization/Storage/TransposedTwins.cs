@@ -1,0 +1,99 @@
+using ModelBuildTasks.Engine.Onnx;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
+
+namespace ModelBuildTasks.Engine.Passes.Quantization.Storage;
+
+/// <summary>
+/// A matrix of codes that is the transposition of another one, as an embedding table that is also a language model's head, is stored
+/// once: the other becomes a Transpose, which the runtime computes when it loads the model.
+/// </summary>
+internal static class TransposedTwins
+{
+    // A node and its names.
+    private const int Overhead = 100;
+
+    /// <summary>Replaces the second of each pair in the main graph.</summary>
+    /// <returns>Bytes that are no longer stored.</returns>
+    public static long Merge(RewriteContext context)
+    {
+        var model = context.Model;
+        var graph = model.Graph;
+        // An initializer that is listed as input may be given another value.
+        var listed = graph.Input.Select(i => i.Name).ToHashSet();
+        var matrices = graph.Initializer
+            .Where(i => (DataType)i.DataType is DataType.Int8 or DataType.Uint8 && i.Dims.Count == 2 && i.Dims.Min() > 1 && model.ByteLength(i) > Overhead && !listed.Contains(i.Name))
+            .ToList();
+        var bytes = matrices.ToDictionary<TensorProto, TensorProto, byte[]>(m => m, model.ReadBytes, ReferenceEqualityComparer.Instance);
+        var gone = new HashSet<TensorProto>(ReferenceEqualityComparer.Instance);
+        var nodes = new List<NodeProto>();
+        foreach (var (i, first) in matrices.Index())
+        {
+            if (gone.Contains(first))
+                continue;
+            byte[]? transposed = null;
+            foreach (var second in matrices.Skip(i + 1))
+            {
+                if (gone.Contains(second) || second.DataType != first.DataType || second.Dims[0] != first.Dims[1] || second.Dims[1] != first.Dims[0])
+                    continue;
+                transposed ??= Transpose(bytes[first], (int)first.Dims[0], (int)first.Dims[1]);
+                if (!transposed.AsSpan().SequenceEqual(bytes[second]))
+                    continue;
+                nodes.Add(GraphExtensions.Node("Transpose", [first.Name], [second.Name]).Set("perm", 1, 0));
+                gone.Add(second);
+            }
+        }
+
+        if (gone.Count == 0)
+            return 0;
+        GraphEdit.RemoveInitializers(graph, gone);
+        nodes.AddRange(graph.Node);
+        graph.Node.Clear();
+        graph.Node.AddRange(nodes);
+        return gone.Sum(t => model.ByteLength(t));
+    }
+
+    /// <summary>The float weights among the choices that are transpositions of a table: both have to be rounded alike to be stored once.</summary>
+    public static IReadOnlyList<NodeWeight> Of(OnnxModel model, IReadOnlyList<FormChoice> choices)
+    {
+        var tables = choices.Where(c => c.Node.OpType == "Gather" && c.Form is not null).SelectMany(c => c.Weights).Where(w => w.Tensor.Dims.Count == 2).ToList();
+        if (tables.Count == 0)
+            return [];
+        var twins = new List<NodeWeight>();
+        foreach (var weight in choices.Where(c => c.Node.OpType != "Gather").SelectMany(c => c.Weights).Where(w => w.Tensor.Dims.Count == 2))
+        {
+            if (tables.Any(t => t.Type == weight.Type && t.Tensor.Dims[0] == weight.Tensor.Dims[1] && t.Tensor.Dims[1] == weight.Tensor.Dims[0]
+                && IsTransposed(model.ReadFloats(t.Tensor), model.ReadFloats(weight.Tensor), (int)t.Tensor.Dims[0], (int)t.Tensor.Dims[1])))
+            {
+                twins.Add(weight);
+            }
+        }
+
+        return twins;
+    }
+
+    private static bool IsTransposed(float[] first, float[] second, int rows, int columns)
+    {
+        for (var r = 0; r < rows; r++)
+        {
+            for (var c = 0; c < columns; c++)
+            {
+                if (BitConverter.SingleToUInt32Bits(first[r * columns + c]) != BitConverter.SingleToUInt32Bits(second[c * rows + r]))
+                    return false;
+            }
+        }
+
+        return true;
+    }
+
+    private static byte[] Transpose(byte[] values, int rows, int columns)
+    {
+        var result = new byte[values.Length];
+        for (var r = 0; r < rows; r++)
+        {
+            for (var c = 0; c < columns; c++)
+                result[c * rows + r] = values[r * columns + c];
+        }
+
+        return result;
+    }
+}
