@@ -67,7 +67,7 @@ internal static class CostCommand
     {
         var index = new GraphIndex(model, model.Graph);
         List<FormChoice> Choices(QuantizedForm form, params string[] operators) =>
-            [.. model.Graph.Node.Where(n => operators.Contains(n.OpType)).Select(n => new FormChoice(model.Graph, n, NodeWeight.Of(n, index), form, ""))];
+            [.. model.Graph.Node.Where(n => operators.Contains(n.OpType)).Select(n => new FormChoice(model.Graph, n, NodeWeight.Of(n, index), form, "") { Options = [new(form, "")] })];
 
         if (Choices(QuantizedForm.Static, "Conv", "MatMul", "Gemm") is { Count: > 0 } fixedRange)
             yield return ("static", fixedRange);

@@ -17,6 +17,7 @@ internal static class CostFit
         ("Conv", KernelKind.Grouped, "node mac out column tap", "node mac out column tap", ""),
         ("Conv", KernelKind.Line, Weighted + " column tap", Weighted + " column tap", ""),
         ("Conv", null, Weighted + " column tap", Weighted + " column tap", ""),
+        ("MatMul", KernelKind.Product, "node mac in out", "node mac in out", "node mac in out"),
         ("MatMul", KernelKind.Row, "node mac out", "node mac out", "node mac out"),
         ("MatMul", null, Weighted, Weighted, Weighted),
         ("Gemm", KernelKind.Row, "node mac out", "node mac out", "node mac out"),

@@ -13,11 +13,14 @@ internal sealed class GraphBuilder
     private int _next;
 
     /// <summary>The input.</summary>
-    public GraphBuilder Input(params long[] shape)
+    public GraphBuilder Input(params long[] shape) => Input(_last, shape);
+
+    /// <summary>A further input.</summary>
+    public GraphBuilder Input(string name, long[] shape)
     {
         var tensor = new TypeProto.Types.Tensor { ElemType = (int)DataType.Float, Shape = new() };
         tensor.Shape.Dim.AddRange(shape.Select(d => new TensorShapeProto.Types.Dimension { DimValue = d }));
-        _model.Graph.Input.Add(new ValueInfoProto { Name = _last, Type = new() { TensorType = tensor } });
+        _model.Graph.Input.Add(new ValueInfoProto { Name = name, Type = new() { TensorType = tensor } });
         return this;
     }
 
@@ -32,6 +35,13 @@ internal sealed class GraphBuilder
         var node = Node(op, names);
         foreach (var (name, values) in attributes)
             _ = name == "group" ? node.Set(name, values[0]) : node.Set(name, values);
+        return this;
+    }
+
+    /// <summary>The last value times an input.</summary>
+    public GraphBuilder Times(string input)
+    {
+        Node("MatMul", [_last, input]);
         return this;
     }
 

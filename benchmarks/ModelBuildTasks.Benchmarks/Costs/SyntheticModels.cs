@@ -49,6 +49,16 @@ internal static class SyntheticModels
             }
         }
 
+        foreach (var (heads, rows, depth, columns) in new[]
+        {
+            (4, 1, 16, 64), (8, 1, 64, 128), (8, 16, 8, 16), (4, 32, 16, 32), (4, 64, 32, 64), (8, 128, 8, 128), (4, 128, 32, 128), (8, 128, 64, 128), (12, 64, 64, 64),
+            (2, 256, 64, 256), (4, 256, 32, 256), (2, 512, 32, 512), (1, 64, 64, 64), (1, 256, 256, 256),
+        })
+        {
+            yield return Products(heads, rows, depth, columns);
+            yield return Attention(heads, rows, depth, columns);
+        }
+
         foreach (var (channels, size) in new[] { (8, 5), (16, 10), (16, 40), (64, 10), (64, 40) })
         {
             foreach (var op in new[] { "Add", "Mul", "Sigmoid", "LeakyRelu", "Concat", "AveragePool", "MaxPool", "GlobalAveragePool", "Resize", "Transpose", "Reshape", "Slice" })
@@ -112,6 +122,24 @@ internal static class SyntheticModels
         }
 
         return graph.Build($"{op} {rows}x{depth}x{columns}");
+    }
+
+    // Products of activations, in 8 bits from one to the next.
+    private static (string, OnnxModel) Products(int heads, int rows, int depth, int columns)
+    {
+        var graph = new GraphBuilder().Input(heads, rows, depth).Input("k", [heads, depth, columns]).Input("v", [heads, columns, depth]);
+        for (var i = 0; i < 2; i++)
+            graph.Times("k").Times("v");
+        return graph.Build($"products {heads}x{rows}x{depth}x{columns}");
+    }
+
+    // The same with a float operator between them.
+    private static (string, OnnxModel) Attention(int heads, int rows, int depth, int columns)
+    {
+        var graph = new GraphBuilder().Input(heads, rows, depth).Input("k", [heads, depth, columns]).Input("v", [heads, columns, depth]);
+        for (var i = 0; i < 2; i++)
+            graph.Times("k").Then("Softmax").Times("v");
+        return graph.Build($"attention {heads}x{rows}x{depth}x{columns}");
     }
 
     // Between convolutions, which keep it in the 8-bit part.

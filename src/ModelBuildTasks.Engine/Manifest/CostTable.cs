@@ -84,6 +84,9 @@ internal enum KernelKind
 
     /// <summary>A matrix product with one row: as fast as the weight is read.</summary>
     Row,
+
+    /// <summary>A product of two activations, none of which was packed when the model was loaded.</summary>
+    Product,
 }
 
 /// <summary>A cost in nanoseconds, linear in the amount of work.</summary>

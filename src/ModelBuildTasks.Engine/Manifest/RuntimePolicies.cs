@@ -44,6 +44,7 @@ public static class RuntimePolicies
         return new(policy!.Text("name")!, (int)policy.Get<long>("opset")!.Value, operators)
         {
             Formats = formats,
+            Products = Forms(policy["products"]),
             Costs = CostBinder.Bind(policy["costs"] as ObjectValue),
             ContentHash = Hashing.ContentHash.OfText(origin),
         };
@@ -96,7 +97,7 @@ public static class RuntimePolicies
         }
     }
 
-    private static List<QuantizedForm> Forms(Value forms) =>
+    private static List<QuantizedForm> Forms(Value? forms) =>
         forms is ListValue list ? [.. list.Contents<string>().Select(Enum<QuantizedForm>).Distinct()] : [];
 
     private static T Enum<T>(string word) where T : struct, Enum => System.Enum.Parse<T>(word, ignoreCase: true);

@@ -12,6 +12,9 @@ public sealed record RuntimePolicy(string Name, int Opset, IReadOnlyDictionary<s
     /// <summary>Hash of the file's text, for cache keys.</summary>
     public string ContentHash { get; init; } = "";
 
+    /// <summary>The forms of a MatMul of two activations, the preferred first; empty where it stays in float.</summary>
+    internal IReadOnlyList<QuantizedForm> Products { get; init; } = [];
+
     /// <summary>What operators cost; empty where the policy does not say.</summary>
     internal CostTable Costs { get; init; } = CostTable.Empty;
 }

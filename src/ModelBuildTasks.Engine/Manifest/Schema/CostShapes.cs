@@ -32,6 +32,7 @@ internal static class CostShapes
             ("grouped", "convolution with groups of several channels"),
             ("line", "convolution along one axis"),
             ("row", "a matrix product with one row"),
+            ("product", "a matrix product of two activations"),
         ]), "The shapes that it is for; without it all."),
         new("float", Cost, "Its cost in float.") { Required = true },
         new("static", Cost, "Its cost on 8-bit values; without it the same."),

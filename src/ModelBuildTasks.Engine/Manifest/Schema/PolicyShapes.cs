@@ -16,6 +16,11 @@ internal static class PolicyShapes
             ("weights", "weights in 8 bits, arithmetic in float"),
             ("half", "weights in float16, arithmetic in float"),
         ]))), "Operators with a weight, each with the forms the runtime executes, the preferred first.") { Required = true },
+        new("products", new ListShape(Scalars.Choice(
+        [
+            ("static", "quantize/dequantize pairs with calibrated ranges on both inputs"),
+            ("dynamic", "ranges of both inputs found at run time, integer arithmetic"),
+        ]), Min: 0), "The forms of a MatMul of two activations, as in attention, the preferred first (default none)."),
         new("arithmetic", Operators, "Operators that compute on quantized activations with scales of their own."),
         new("movement", Operators, "Operators that move values and keep scale and zero point."),
         new("activation", Operators, "Operators that are joined with their producer: nothing is quantized between the two."),

@@ -26,12 +26,14 @@ internal sealed class GraphConformance(OnnxModel model, GraphIndex index, Runtim
             return [$"{node.OpType} is no form of any policy; quantize/dequantize pairs are"];
         return node.OpType switch
         {
-            "DynamicQuantizeLinear" when !policy.Operators.Values.Any(o => o.Forms.Contains(QuantizedForm.Dynamic)) => [$"{policy.Name} finds no ranges at run time"],
+            "DynamicQuantizeLinear" when !FindsRanges => [$"{policy.Name} finds no ranges at run time"],
             "MatMulInteger" => Dynamic(node),
             "Cast" => Stored(node),
             _ => Static(node).Concat(Scales(node)),
         };
     }
+
+    private bool FindsRanges => policy.Products.Contains(QuantizedForm.Dynamic) || policy.Operators.Values.Any(o => o.Forms.Contains(QuantizedForm.Dynamic));
 
     /// <summary>Whether an operator of com.microsoft takes or makes codes; the others are fusions of float operators.</summary>
     private static bool IsQuantized(string opType) =>
@@ -105,10 +107,15 @@ internal sealed class GraphConformance(OnnxModel model, GraphIndex index, Runtim
 
     private IEnumerable<string> Dynamic(NodeProto node)
     {
-        if (!policy.Operators.Values.Any(o => o.Forms.Contains(QuantizedForm.Dynamic)))
+        if (!FindsRanges)
             yield return $"{policy.Name} has no products with ranges found at run time";
         if (index.Constant(node.InputOrEmpty(1)) is not { } codes)
+        {
+            if (!policy.Products.Contains(QuantizedForm.Dynamic))
+                yield return $"{policy.Name} has no products of two activations with ranges found at run time";
             yield break;
+        }
+
         var zeroPoint = index.Constant(node.InputOrEmpty(3));
         var tensor = new QuantizedTensor((DataType)codes.DataType, [1], zeroPoint is null ? [0] : QuantizedTensor.Codes(model, zeroPoint), null);
         foreach (var what in _weights.Check(node, 1, codes, tensor))
@@ -134,7 +141,7 @@ internal sealed class GraphConformance(OnnxModel model, GraphIndex index, Runtim
         var role = StaticGraph.RoleOf(node, policy);
         if (role is not (OperatorRole.Movement or OperatorRole.Arithmetic))
             yield break;
-        var inputs = StaticGraph.DataInputs(node).Select(i => Activation(node.InputOrEmpty(i))).ToList();
+        var inputs = StaticGraph.DataInputs(node, index).Select(i => Activation(node.InputOrEmpty(i))).ToList();
         var outputs = node.Output.Select(Quantized).OfType<QuantizedTensor>().ToList();
         if (inputs.Count == 0 || inputs.Contains(null) || outputs.Count == 0)
             yield break;

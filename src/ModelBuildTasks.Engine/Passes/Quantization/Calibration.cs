@@ -106,7 +106,7 @@ internal sealed class Calibration(OnnxModel model, QuantizePlan plan, PassContex
         var values = new List<string>();
         foreach (var node in part.Nodes)
         {
-            values.AddRange(StaticGraph.DataInputs(node).Select(i => node.Input[i]).Where(name => index.Constant(name) is null));
+            values.AddRange(StaticGraph.DataInputs(node, index).Select(i => node.Input[i]).Where(name => index.Constant(name) is null));
             values.AddRange(part.UsedOutputs(node).Select(i => part.FinalOutput(node, i)));
         }
 
@@ -127,7 +127,7 @@ internal sealed class Calibration(OnnxModel model, QuantizePlan plan, PassContex
             before = spread.Count + result.Count;
             foreach (var node in part.Nodes)
             {
-                var values = StaticGraph.DataInputs(node).Select(i => node.Input[i]).Where(n => index.Constant(n) is null)
+                var values = StaticGraph.DataInputs(node, index).Select(i => node.Input[i]).Where(n => index.Constant(n) is null)
                     .Concat(part.UsedOutputs(node).Select(i => part.FinalOutput(node, i))).ToList();
                 if (values.Find(spread.ContainsKey) is not { } cause)
                     continue;

@@ -38,6 +38,14 @@ internal sealed class DynamicRewrite(RewriteContext context)
             return;
         }
 
+        if (choice.IsProduct)
+        {
+            var (left, right) = (Activation(node.Input[0], nodes), Activation(node.Input[1], nodes));
+            Product(node, [left.Codes, right.Codes, left.ZeroPoint, right.ZeroPoint], left.Scale, right.Scale, "", nodes);
+            context.Decide(choice, "int8 dynamic");
+            return;
+        }
+
         var weight = choice.Weights[0];
         var (quantized, sqnr) = context.QuantizeForIntegers(weight);
         context.CorrectBias(graph, weight, quantized);
@@ -47,15 +55,20 @@ internal sealed class DynamicRewrite(RewriteContext context)
 
         var activation = Activation(node.Input[0], nodes);
         var bias = node.OpType == "Gemm" ? node.InputOrEmpty(2) : "";
+        Product(node, [activation.Codes, codes, activation.ZeroPoint], activation.Scale, scale, bias, nodes);
+        context.Decide(choice, "int8 dynamic", sqnr, weight.Count + quantized.Scales.Length * 4L);
+    }
+
+    private void Product(NodeProto node, string[] inputs, string leftScale, string rightScale, string bias, List<NodeProto> nodes)
+    {
         string product = context.Fresh("p"), real = context.Fresh("f"), scales = context.Fresh("m");
-        nodes.Add(GraphExtensions.Node("MatMulInteger", [activation.Codes, codes, activation.ZeroPoint], [product]));
+        nodes.Add(GraphExtensions.Node("MatMulInteger", inputs, [product]));
         nodes.Add(GraphExtensions.Node("Cast", [product], [real]).Set("to", (long)DataType.Float));
-        nodes.Add(GraphExtensions.Node("Mul", [activation.Scale, scale], [scales]));
+        nodes.Add(GraphExtensions.Node("Mul", [leftScale, rightScale], [scales]));
         var result = bias.Length > 0 ? context.Fresh("y") : node.Output[0];
         nodes.Add(GraphExtensions.Node("Mul", [real, scales], [result], bias.Length > 0 ? "" : node.Name));
         if (bias.Length > 0)
             nodes.Add(GraphExtensions.Node("Add", [result, bias], [node.Output[0]], node.Name));
-        context.Decide(choice, "int8 dynamic", sqnr, weight.Count + quantized.Scales.Length * 4L);
     }
 
     private (string Codes, string Scale, string ZeroPoint) Activation(string name, List<NodeProto> nodes)

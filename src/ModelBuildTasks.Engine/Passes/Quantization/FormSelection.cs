@@ -18,6 +18,9 @@ internal sealed record FormChoice(GraphProto Graph, NodeProto Node, IReadOnlyLis
     /// <summary>The share of the outputs' power that the node's rounding takes, where it was measured.</summary>
     public double? OutputNoise { get; init; }
 
+    /// <summary>Whether the node multiplies two activations: it has nothing to store, and float is one of its options.</summary>
+    public bool IsProduct => Weights.Count == 0 && Options.Count > 0;
+
     /// <summary>The same choice for the same node of another clone.</summary>
     public FormChoice On(GraphProto graph, NodeProto node) => this with { Graph = graph, Node = node, Weights = [.. Weights.Select(w => w with { Node = node })] };
 
@@ -35,9 +38,9 @@ internal sealed record FormChoice(GraphProto Graph, NodeProto Node, IReadOnlyLis
 }
 
 /// <summary>A form that fits a node.</summary>
-/// <param name="Form">The form.</param>
+/// <param name="Form">The form; null for float, where the node has nothing to store.</param>
 /// <param name="Reason">Why it would be taken.</param>
-internal sealed record FormOption(QuantizedForm Form, string Reason);
+internal sealed record FormOption(QuantizedForm? Form, string Reason);
 
 /// <summary>
 /// Chooses for each weighted node the first form in the policy's order that the pass allows and that fits the node.
@@ -51,6 +54,8 @@ internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassCont
     private const int HalfOverhead = 60;
 
     private readonly RuleSet _rules = new(model, context.Rules);
+
+    private IReadOnlyDictionary<string, Data.ValueDescription>? _types;
 
     private readonly Dictionary<TensorProto, bool> _finite = new(ReferenceEqualityComparer.Instance);
 
@@ -82,7 +87,8 @@ internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassCont
         if (weights.Count == 0)
         {
             // A Gather of activations, or a product of two activations, has no weight and is no weighted node.
-            return policy.Role == OperatorRole.Weighted ? Left("its weight is computed, not constant") : null;
+            return context.Runtime.Products.Count > 0 && StaticGraph.IsProduct(node, index) ? Product(graph, node, inBody)
+                : policy.Role == OperatorRole.Weighted ? Left("its weight is computed, not constant") : null;
         }
 
         var ruled = _rules.Forms(node);
@@ -110,6 +116,43 @@ internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassCont
         FormChoice Left(string reason) => new(graph, node, weights, null, reason);
     }
 
+    /// <summary>A product of two activations: no form of it saves bytes, so that float is always the last option.</summary>
+    private FormChoice Product(GraphProto graph, NodeProto node, bool inBody)
+    {
+        var ruled = _rules.Forms(node);
+        if (ruled is { Count: 0 })
+            return Left("a rule leaves it in float");
+        var refusals = new List<string>();
+        var options = new List<FormOption>();
+        foreach (var form in context.Runtime.Products.Where((ruled ?? Wanted).Contains))
+        {
+            var refusal = IntegerRefusal(form, inBody)
+                ?? (!node.Input.All(IsFloat) ? "its inputs are not float32" : null)
+                ?? (form == QuantizedForm.Dynamic && ruled is null && !Searches ? "nothing tells whether ranges found at run time make it faster" : null);
+            if (refusal is null)
+                options.Add(new(form, Reason(form, options.Count == 0 ? refusals : [])));
+            else if (!refusals.Contains(refusal))
+                refusals.Add(refusal);
+        }
+
+        if (options.Count == 0)
+            return Left(refusals.Count > 0 ? string.Join("; ", refusals) : $"{context.Runtime.Name} has no product of two activations that the {(ruled is null ? "pass" : "rule")} asks for");
+        if (ruled is null)
+            options.Add(new(null, "a product of two activations stores nothing"));
+        return new FormChoice(graph, node, [], options[0].Form, options[0].Reason) { Options = options };
+
+        FormChoice Left(string reason) => new(graph, node, [], null, reason);
+    }
+
+    // Which form of a product gains is seen by the search only.
+    private bool Searches => plan.Activations == ActivationMode.Auto && context.Calibration is not null;
+
+    private bool IsFloat(string value)
+    {
+        _types ??= ValueTypes.Infer(model);
+        return _types.TryGetValue(value, out var known) && known.Type == DataType.Float;
+    }
+
     private IReadOnlyList<QuantizedForm> Wanted => plan.Activations switch
     {
         ActivationMode.Uint8 or ActivationMode.Uint16 => [QuantizedForm.Static, QuantizedForm.Weights],
@@ -132,16 +175,10 @@ internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassCont
             return $"its {weights.Sum(w => w.Count):N0} weights are too few: scales and nodes would take more than is saved";
         if (form is QuantizedForm.Weights or QuantizedForm.Half)
             return node.OpType == "Gather" && node.Int("axis") != 0 ? "rows are not taken along axis 0" : null;
-        if (inBody)
-            return $"{Word(form)} quantization is not done inside the bodies of If, Loop and Scan";
         if (weights[0].Type != DataType.Float)
             return $"{Word(form)} quantization of float16 arithmetic is not available";
-        if (form == QuantizedForm.Static && context.Runtime.Formats.Activation(plan.Activations) is null)
-            return $"{context.Runtime.Name} has no 16-bit activations";
-        if (form == QuantizedForm.Static && context.Calibration is null)
-            return "there is no calibration data";
-        if (model.Opset < 13)
-            return $"the model is at opset {model.Opset}, and {Word(form)} quantization needs 13";
+        if (IntegerRefusal(form, inBody) is { } refusal)
+            return refusal;
         if (form == QuantizedForm.Static && index.Constant(node.InputOrEmpty(0)) is not null)
             return "its input is constant";
         return node.OpType switch
@@ -153,6 +190,17 @@ internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassCont
             "Gemm" when !BiasIs(node, index, weights[0].Channels) => "its bias is not a constant row",
             _ => null,
         };
+    }
+
+    private string? IntegerRefusal(QuantizedForm form, bool inBody)
+    {
+        if (inBody)
+            return $"{Word(form)} quantization is not done inside the bodies of If, Loop and Scan";
+        if (form == QuantizedForm.Static && context.Runtime.Formats.Activation(plan.Activations) is null)
+            return $"{context.Runtime.Name} has no 16-bit activations";
+        if (form == QuantizedForm.Static && context.Calibration is null)
+            return "there is no calibration data";
+        return model.Opset < 13 ? $"the model is at opset {model.Opset}, and {Word(form)} quantization needs 13" : null;
     }
 
     private bool IsFinite(NodeWeight weight)

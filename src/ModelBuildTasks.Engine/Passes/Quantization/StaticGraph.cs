@@ -68,12 +68,22 @@ internal sealed class StaticGraph
     }
 
     /// <summary>Inputs of a node that carry activations; the others are weights, shapes and indices.</summary>
-    public static IEnumerable<int> DataInputs(NodeProto node) => node.OpType switch
+    /// <param name="node">The node, of a float model.</param>
+    /// <param name="index">Its graph: tells weights from activations.</param>
+    public static IEnumerable<int> DataInputs(NodeProto node, GraphIndex index) => node.OpType switch
     {
         "Concat" => Enumerable.Range(0, node.Input.Count),
         "Add" or "Mul" or "Sub" or "Div" => [0, 1],
+        "MatMul" when IsProduct(node, index) => [0, 1],
         _ => [0],
     };
+
+    /// <summary>Whether a node multiplies two activations, as attention does: a MatMul none of whose inputs is constant.</summary>
+    public static bool IsProduct(NodeProto node, GraphIndex index) =>
+        node.Is("MatMul") && node.Input.Count == 2 && node.Input.All(i => index.Constant(i) is null);
+
+    /// <summary>Inputs of a node of this graph that carry activations.</summary>
+    public IEnumerable<int> DataInputs(NodeProto node) => DataInputs(node, _index);
 
     /// <summary>Outputs of a node that somebody reads.</summary>
     public IEnumerable<int> UsedOutputs(NodeProto node) => Enumerable.Range(0, node.Output.Count)
@@ -81,7 +91,7 @@ internal sealed class StaticGraph
 
     /// <summary>Whether a node of the graph reads the value in 8 bits.</summary>
     public bool HasInsideConsumer(string name) =>
-        _index.Consumers(name).Any(c => _quantized.Contains(c) && DataInputs(c).Any(i => c.Input[i] == name));
+        _index.Consumers(name).Any(c => _quantized.Contains(c) && DataInputs(c, _index).Any(i => c.Input[i] == name));
 
     /// <summary>Whether the node's outputs are not quantized: a convolution is fused only with a quantized output, the other weighted nodes may give float where they lead nowhere inside.</summary>
     public bool GivesFloat(NodeProto node) =>
@@ -139,7 +149,7 @@ internal sealed class StaticGraph
     {
         if (RoleOf(node) is not (OperatorRole.Arithmetic or OperatorRole.Movement) || node.Output.Count == 0)
             return false;
-        var inputs = DataInputs(node).Select(i => node.InputOrEmpty(i)).ToList();
+        var inputs = DataInputs(node, _index).Select(i => node.InputOrEmpty(i)).ToList();
         return inputs.Count > 0 && inputs.Any(IsMadeInside) && inputs.All(name => IsMadeInside(name) || IsConstantOperand(model, node, name));
     }
 

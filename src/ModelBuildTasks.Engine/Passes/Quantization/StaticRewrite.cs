@@ -47,7 +47,7 @@ internal sealed class StaticRewrite(
             var outputs = part.UsedOutputs(node).Select(i => (Index: i, Name: part.FinalOutput(node, i))).ToList();
             // Asked before the edit.
             var quantizeOutput = !part.GivesFloat(node);
-            foreach (var input in StaticGraph.DataInputs(node))
+            foreach (var input in StaticGraph.DataInputs(node, index))
             {
                 var name = node.Input[input];
                 if (!made.Contains(name))
@@ -56,7 +56,9 @@ internal sealed class StaticRewrite(
                     node.Input[input] = WithScaleOf(outputs[0].Name, name);
             }
 
-            if (weighted.TryGetValue(node, out var choice))
+            if (weighted.TryGetValue(node, out var choice) && choice.IsProduct)
+                context.Decide(choice, "int8 static");
+            else if (choice is not null)
                 Weights(node, choice, index);
             _nodes.Add(node);
             foreach (var (output, name) in outputs)

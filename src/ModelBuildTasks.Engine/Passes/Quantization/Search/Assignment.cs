@@ -22,7 +22,7 @@ internal sealed class Assignment
     }
 
     /// <summary>The same with other forms for some nodes.</summary>
-    public static IReadOnlyList<FormChoice> With(IReadOnlyList<FormChoice> choices, IReadOnlyDictionary<NodeProto, QuantizedForm> forms, string reason) =>
+    public static IReadOnlyList<FormChoice> With(IReadOnlyList<FormChoice> choices, IReadOnlyDictionary<NodeProto, QuantizedForm?> forms, string reason) =>
         [.. choices.Select(c => forms.TryGetValue(c.Node, out var form) && form != c.Form ? c with { Form = form, Reason = reason } : c)];
 
     private static IEnumerable<NoiseSource> Places(IReadOnlyList<FormChoice> choices, StaticPart? part, GraphIndex index, NodeMap map, NumberFormats formats)
@@ -38,7 +38,7 @@ internal sealed class Assignment
 
             var readers = part!.Graph.IsMadeInside(value)
                 ? []
-                : index.Consumers(value).Where(n => part.Graph.Contains(n) && StaticGraph.DataInputs(n).Any(i => n.Input[i] == value)).Select(n => map[n]);
+                : index.Consumers(value).Where(n => part.Graph.Contains(n) && StaticGraph.DataInputs(n, index).Any(i => n.Input[i] == value)).Select(n => map[n]);
             yield return new ActivationNoise(value, part.Groups.Parameters(value), [.. readers]);
         }
 

@@ -28,7 +28,13 @@ internal static class FasterForms
             foreach (var nodes in Parts(now))
                 Try(nodes, round == 0 ? LeastSaving : 0);
             foreach (var choice in now.Choices.Where(c => c.Form is QuantizedForm.Static or QuantizedForm.Dynamic).ToList())
+            {
                 Try([choice.Node], 0);
+                // With what it multiplies in float, ranges found at run time may be the shorter way.
+                if (choice is { IsProduct: true, Form: QuantizedForm.Static } && choice.Options.Any(o => o.Form == QuantizedForm.Dynamic))
+                    Take(new Dictionary<NodeProto, QuantizedForm?>(ReferenceEqualityComparer.Instance) { [choice.Node] = QuantizedForm.Dynamic }, 0);
+            }
+
             if (least >= before)
                 break;
         }
@@ -37,7 +43,7 @@ internal static class FasterForms
 
         void Try(IReadOnlyList<NodeProto> nodes, double saving)
         {
-            var forms = new Dictionary<NodeProto, QuantizedForm>(ReferenceEqualityComparer.Instance);
+            var forms = new Dictionary<NodeProto, QuantizedForm?>(ReferenceEqualityComparer.Instance);
             foreach (var choice in now.Choices.Where(c => nodes.Contains(c.Node, ReferenceEqualityComparer.Instance)))
             {
                 var next = choice.Options.SkipWhile(o => o.Form != choice.Form).FirstOrDefault(o => o.Form is not (QuantizedForm.Static or QuantizedForm.Dynamic));
@@ -45,8 +51,12 @@ internal static class FasterForms
                     forms[choice.Node] = next.Form;
             }
 
-            if (forms.Count == 0)
-                return;
+            if (forms.Count > 0)
+                Take(forms, saving);
+        }
+
+        void Take(IReadOnlyDictionary<NodeProto, QuantizedForm?> forms, double saving)
+        {
             var result = form(Assignment.With(now.Choices, forms, reason));
             var time = prices.Nanoseconds(result);
             // With the margin a part may also become slower by prediction: then it saved too little to be sure of.
@@ -55,7 +65,10 @@ internal static class FasterForms
         }
     }
 
-    /// <summary>The weighted nodes of each connected part in 8 bits; products whose range is taken at run time stand alone.</summary>
+    /// <summary>
+    /// The weighted nodes of each connected part in 8 bits; products whose range is taken at run time stand alone. Products of two activations
+    /// with nothing in 8 bits around them are one part: each of them is too little to be sure of.
+    /// </summary>
     private static List<List<NodeProto>> Parts(Assignment assignment)
     {
         if (assignment.Part is not { } part)
@@ -64,7 +77,7 @@ internal static class FasterForms
         var owner = new Dictionary<string, string>();
         foreach (var node in part.Graph.Nodes)
         {
-            var values = StaticGraph.DataInputs(node).Select(i => node.Input[i]).Where(part.Graph.IsMadeInside)
+            var values = part.Graph.DataInputs(node).Select(i => node.Input[i]).Where(part.Graph.IsMadeInside)
                 .Concat(part.Graph.UsedOutputs(node).Select(i => part.Graph.FinalOutput(node, i))).Select(Find).Distinct().ToList();
             if (values.Count == 0)
                 continue;
@@ -80,7 +93,9 @@ internal static class FasterForms
                 Members(into).Add(node);
         }
 
-        return [.. groups.Values];
+        var products = assignment.Choices.Where(c => c.IsProduct).Select(c => c.Node).ToHashSet<NodeProto>(ReferenceEqualityComparer.Instance);
+        var alone = groups.Values.Where(g => g.TrueForAll(products.Contains)).ToList();
+        return [.. groups.Values.Except(alone), .. alone.Count > 0 ? new[] { alone.SelectMany(g => g).ToList() } : []];
 
         List<NodeProto> Members(string name) => groups.TryGetValue(name, out var list) ? list : groups[name] = [];
 

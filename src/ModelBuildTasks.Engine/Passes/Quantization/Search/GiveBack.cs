@@ -32,7 +32,7 @@ internal sealed class GiveBack(NoiseTable noise, OutputProbe probe, Prices price
     private readonly Dictionary<string, double> _byValue = [];
     private bool _limited;
 
-    private sealed record Step(IReadOnlyDictionary<NodeProto, QuantizedForm> Forms, string Reason, double Gain, double Price, Assignment Result);
+    private sealed record Step(IReadOnlyDictionary<NodeProto, QuantizedForm?> Forms, string Reason, double Gain, double Price, Assignment Result);
 
     /// <summary>The assignment after all steps that are worth it.</summary>
     /// <param name="start">Where to begin.</param>
@@ -102,59 +102,69 @@ internal sealed class GiveBack(NoiseTable noise, OutputProbe probe, Prices price
         return sum;
     }
 
-    private Step Exact(IReadOnlyDictionary<NodeProto, QuantizedForm> forms, string reason, Assignment now, double predicted)
+    private Step Exact(IReadOnlyDictionary<NodeProto, QuantizedForm?> forms, string reason, Assignment now, double predicted)
     {
         var result = form(Assignment.With(now.Choices, forms, reason));
         return new(forms, reason, predicted - Predict(result), Math.Max(0, Price(result) - Price(now)) + 1e-4, result);
     }
 
-    /// <summary>One step for each place, with a first guess of gain and price.</summary>
-    private IEnumerable<(IReadOnlyDictionary<NodeProto, QuantizedForm> Forms, string Reason, double Gain, double Price)> Steps(Assignment now, double integerMacs)
+    /// <summary>The steps for each place, with a first guess of gain and price.</summary>
+    private IEnumerable<(IReadOnlyDictionary<NodeProto, QuantizedForm?> Forms, string Reason, double Gain, double Price)> Steps(Assignment now, double integerMacs)
     {
         var byAddress = now.Choices.ToDictionary(c => map[c.Node]);
         var price = Price(now);
         foreach (var source in now.Sources)
         {
-            var forms = new Dictionary<NodeProto, QuantizedForm>(ReferenceEqualityComparer.Instance);
-            string reason;
-            double gain;
-            switch (source)
-            {
-                case WeightNoise { Form: not QuantizedForm.Half } weight:
-                    Change(byAddress[weight.Node], QuantizedForm.Half);
-                    (reason, gain) = ("its weight loses too much in 8 bits", noise[weight]);
-                    break;
-                case DynamicNoise dynamic:
-                    Change(byAddress[dynamic.Node], QuantizedForm.Weights);
-                    (reason, gain) = ("its input loses too much in 8 bits", noise[dynamic]);
-                    break;
-                case ActivationNoise activation:
-                    foreach (var node in Calibration.Touching(now.Part!.Graph, index, [activation.Value]).Keys)
-                        Change(byAddress[map[node]], QuantizedForm.Dynamic, QuantizedForm.Weights);
-                    (reason, gain) = ($"'{activation.Value}' loses too much in 8 bits", _byValue.GetValueOrDefault(activation.Value));
-                    break;
-                default:
-                    continue;
-            }
-
-            if (forms.Count == 0 || gain <= 0)
+            var (reason, gain, ways) = Ways(source, now, byAddress);
+            if (gain <= 0)
                 continue;
-            var after = form(Assignment.With(now.Choices, forms, reason));
-            if (integerMacs > 0 && prices.IntegerShare(after) < integerMacs)
-                continue;
-            yield return (forms, reason, gain, Math.Max(0, Price(after) - price) + 1e-4);
-
-            void Change(FormChoice choice, params ReadOnlySpan<QuantizedForm> to)
+            foreach (var forms in ways.Where(w => w.Count > 0))
             {
-                foreach (var option in choice.Options.SkipWhile(o => o.Form != choice.Form).Skip(1))
-                {
-                    if (to.Contains(option.Form))
-                    {
-                        forms[choice.Node] = option.Form;
-                        return;
-                    }
-                }
+                var after = form(Assignment.With(now.Choices, forms, reason));
+                if (integerMacs == 0 || prices.IntegerShare(after) >= integerMacs)
+                    yield return (forms, reason, gain, Math.Max(0, Price(after) - price) + 1e-4);
             }
         }
+    }
+
+    /// <summary>The ways to get rid of a place of rounding: other forms for the nodes around it.</summary>
+    private (string Reason, double Gain, IReadOnlyList<Dictionary<NodeProto, QuantizedForm?>> Ways) Ways(
+        NoiseSource source, Assignment now, Dictionary<NodeAddress, FormChoice> byAddress)
+    {
+        switch (source)
+        {
+            case WeightNoise { Form: not QuantizedForm.Half } weight:
+                return ("its weight loses too much in 8 bits", noise[weight], [Change([byAddress[weight.Node]], QuantizedForm.Half)]);
+            case DynamicNoise dynamic:
+                return (byAddress[dynamic.Node].IsProduct ? "its inputs lose too much in 8 bits" : "its input loses too much in 8 bits", noise[dynamic],
+                    [Change([byAddress[dynamic.Node]], QuantizedForm.Weights, null)]);
+            case ActivationNoise activation:
+                List<FormChoice> touched = [.. Calibration.Touching(now.Part!.Graph, index, [activation.Value]).Keys.Select(n => byAddress[map[n]])];
+                var ways = new List<Dictionary<NodeProto, QuantizedForm?>> { Change(touched, QuantizedForm.Dynamic, QuantizedForm.Weights, null) };
+                // Products of two activations may also go straight to float: they store nothing.
+                if (touched.Exists(c => c.IsProduct && ways[0].GetValueOrDefault(c.Node) is not null))
+                {
+                    ways.Add(new(ways[0], ReferenceEqualityComparer.Instance));
+                    foreach (var (node, _) in Change([.. touched.Where(c => c.IsProduct)], [null]))
+                        ways[1][node] = null;
+                }
+
+                return ($"'{activation.Value}' loses too much in 8 bits", _byValue.GetValueOrDefault(activation.Value), ways);
+            default:
+                return ("", 0, []);
+        }
+    }
+
+    /// <summary>For each choice the first of the wanted forms that stands behind its present one.</summary>
+    private static Dictionary<NodeProto, QuantizedForm?> Change(IEnumerable<FormChoice> choices, params QuantizedForm?[] to)
+    {
+        var forms = new Dictionary<NodeProto, QuantizedForm?>(ReferenceEqualityComparer.Instance);
+        foreach (var choice in choices)
+        {
+            if (choice.Options.SkipWhile(o => o.Form != choice.Form).Skip(1).FirstOrDefault(o => to.Contains(o.Form)) is { } option)
+                forms[choice.Node] = option.Form;
+        }
+
+        return forms;
     }
 }

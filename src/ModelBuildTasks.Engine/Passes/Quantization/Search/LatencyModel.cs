@@ -65,8 +65,12 @@ internal sealed class LatencyModel
                     break;
                 case State.Dynamic:
                     total += priced.Dynamic;
-                    if (priced.Inputs is [{ } input, ..] && ranged.Add(input))
-                        total += input.DynamicQuantize;
+                    foreach (var input in priced.Inputs)
+                    {
+                        if (ranged.Add(input))
+                            total += input.DynamicQuantize;
+                    }
+
                     break;
                 case State.Float:
                     total += priced.FusedInto is { } producer && states[producer] == State.Float ? 0 : priced.Float;
@@ -129,7 +133,7 @@ internal sealed class LatencyModel
     private void Connect(PricedNode priced, GraphIndex index, Dictionary<NodeProto, int> places, IReadOnlyDictionary<string, ValueDescription> shapes)
     {
         var node = priced.Node;
-        foreach (var name in StaticGraph.DataInputs(node).Select(i => node.InputOrEmpty(i)).Where(n => n.Length > 0 && index.Constant(n) is null))
+        foreach (var name in StaticGraph.DataInputs(node, index).Select(i => node.InputOrEmpty(i)).Where(n => n.Length > 0 && index.Constant(n) is null))
             priced.Inputs.Add(Value(name));
         foreach (var name in node.Output.Where(n => n.Length > 0))
             priced.Outputs.Add(Value(name));
@@ -149,7 +153,7 @@ internal sealed class LatencyModel
             if (_values.TryGetValue(name, out var known))
                 return known;
             KernelWork? work = NodeWork.Shape(shapes, name) is { } shape && ElementTypes.Count(shape) is var count ? new(0, count, count, 0, 0) : null;
-            var readers = index.Consumers(name).Select(c => (places[c], StaticGraph.DataInputs(c).Any(i => c.InputOrEmpty(i) == name))).ToList();
+            var readers = index.Consumers(name).Select(c => (places[c], StaticGraph.DataInputs(c, index).Any(i => c.InputOrEmpty(i) == name))).ToList();
             return _values[name] = new(name, index.Producer(name) is { } producer ? places[producer] : null, readers, index.IsOutput(name))
             {
                 Quantize = work is { } w ? _costs.Quantize.Of(w) + Behind(index.Producer(name)) : 0,

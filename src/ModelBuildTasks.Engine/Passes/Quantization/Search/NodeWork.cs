@@ -56,6 +56,7 @@ internal sealed class NodeWork(IReadOnlyDictionary<string, ValueDescription> sha
             "Conv" when node.Int("group", 1) is > 1 and var group => weight.Length > 2 && weight[1] == 1 && weight[0] == group ? KernelKind.Depthwise : KernelKind.Grouped,
             "Conv" when weight.Skip(2).All(d => d == 1) => KernelKind.Pointwise,
             "Conv" when weight.Length == 3 => KernelKind.Line,
+            "MatMul" when StaticGraph.IsProduct(node, index) => KernelKind.Product,
             "MatMul" when ElementTypes.Count(input.SkipLast(1)) == 1 => KernelKind.Row,
             "Gemm" when node.Int("transA") == 0 && input.Length == 2 && input[0] == 1 => KernelKind.Row,
             _ => KernelKind.Plain,

@@ -39,6 +39,7 @@ internal sealed class Simulation(
         var behind = new Dictionary<NodeProto, List<NodeProto>>(ReferenceEqualityComparer.Instance);
         var replaced = new Dictionary<NodeProto, NodeProto>(ReferenceEqualityComparer.Instance);
         var first = new List<NodeProto>();
+        GraphIndex? index = null;
         var producers = new Dictionary<string, NodeProto>();
         foreach (var node in clone.Graph.Node)
         {
@@ -63,11 +64,16 @@ internal sealed class Simulation(
                         break;
                     }
 
-                    string q = names.Next("sim_q"), s = names.Next("sim_s"), z = names.Next("sim_z"), y = names.Next("sim_d");
-                    Add(before, product,
-                        GraphExtensions.Node("DynamicQuantizeLinear", [product.Input[0]], [q, s, z]),
-                        GraphExtensions.Node("DequantizeLinear", [q, s, z], [y]));
-                    product.Input[0] = y;
+                    index ??= new GraphIndex(clone, clone.Graph);
+                    foreach (var input in StaticGraph.DataInputs(product, index).ToList())
+                    {
+                        string q = names.Next("sim_q"), s = names.Next("sim_s"), z = names.Next("sim_z"), y = names.Next("sim_d");
+                        Add(before, product,
+                            GraphExtensions.Node("DynamicQuantizeLinear", [product.Input[input]], [q, s, z]),
+                            GraphExtensions.Node("DequantizeLinear", [q, s, z], [y]));
+                        product.Input[input] = y;
+                    }
+
                     break;
                 case ActivationNoise activation:
                     Activation(activation);
