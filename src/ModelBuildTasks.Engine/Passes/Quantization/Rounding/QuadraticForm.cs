@@ -15,10 +15,19 @@ internal sealed class QuadraticForm
     /// <param name="moments">[n, n], symmetric and positive semidefinite up to rounding.</param>
     /// <param name="size">n.</param>
     /// <param name="damping">Added to the diagonal, as a share of its mean: columns that were hardly seen are then rounded to nearest.</param>
-    public QuadraticForm(double[] moments, int size, double damping)
+    /// <param name="shrinkage">
+    /// Share of the off-diagonal moments not to be believed, 0 to 1: the estimator (1 − s)·H + s·diag(H) of Schäfer and Strimmer (2005). At 1 nearest is best.
+    /// </param>
+    public QuadraticForm(double[] moments, int size, double damping, double shrinkage = 0)
     {
         Size = size;
         H = moments;
+        if (shrinkage > 0)
+        {
+            for (var i = 0; i < H.Length; i++)
+                H[i] *= i % (size + 1) == 0 ? 1 : 1 - shrinkage;
+        }
+
         var mean = Enumerable.Range(0, size).Sum(i => H[i * size + i]) / size;
         mean = mean > 0 ? mean : 1;
         for (var i = 0; i < size; i++)

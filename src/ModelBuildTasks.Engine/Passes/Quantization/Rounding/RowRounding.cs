@@ -13,6 +13,13 @@ internal sealed class RowRounding(IReadOnlyList<QuadraticForm> forms, WeightRows
     /// <summary>Damping of the Gram matrices, as usual for GPTQ.</summary>
     public const double Damping = 0.01;
 
+    /// <summary>
+    /// Shrinkage of the Gram matrices. The frames of a recording and the patches of a photo are much alike: their correlations are known far worse
+    /// than the number of rows says, and errors placed along them come back on other data. Without it a stream model is worse on the rest of its
+    /// recording than rounded to nearest (42 against 43 dB; 49 dB with it); where data is plenty it changes little.
+    /// </summary>
+    public const double Shrinkage = 0.3;
+
     // Gradient steps cost far more than the searches on integers, and find better codes only now and then: for short rows they are worth it.
     private const int AdaRoundColumns = 32;
     private const int AdaRoundIterations = 200;

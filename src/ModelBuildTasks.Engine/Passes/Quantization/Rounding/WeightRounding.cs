@@ -33,7 +33,7 @@ internal sealed class WeightRounding(RoundingData data, QuantizePlan plan, int t
         var rows = WeightRows.Of(weight, grams[0].Geometry);
         var centered = plan.BiasCorrection && data.HasBias(weight);
         var forms = new QuadraticForm[rows.Groups];
-        Each(rows.Groups, g => forms[g] = new QuadraticForm(Moments(grams, g, centered), rows.Columns, RowRounding.Damping));
+        Each(rows.Groups, g => forms[g] = new QuadraticForm(Moments(grams, g, centered), rows.Columns, RowRounding.Damping, RowRounding.Shrinkage));
         var rounding = new RowRounding(forms, rows, values, limit);
         var codes = (sbyte[])nearest.Values.Clone();
         Each(rows.Count, r => rounding.Codes(r, nearest.Scales[nearest.Scales.Length == 1 ? 0 : rows.Channel(r)], codes));

@@ -16,9 +16,10 @@ internal static class FasterForms
     /// <summary>The choices with slower integer forms replaced by what comes behind them in the policy's order.</summary>
     public static IReadOnlyList<FormChoice> Choose(IReadOnlyList<FormChoice> choices, Prices prices, double integerMacs, Func<IReadOnlyList<FormChoice>, Assignment> form)
     {
-        // Who asks for integer arithmetic gets it: what may leave it is better spent on precision.
-        if (!prices.Knows || integerMacs > 0)
+        if (!prices.Knows)
             return choices;
+        // Who asks for integer arithmetic gets it; half of what may leave it is kept for precision.
+        var leastShare = integerMacs > 0 ? (1 + integerMacs) / 2 : 0;
         var now = form(choices);
         var least = prices.Nanoseconds(now);
         var reason = $"{prices.Runtime} is not faster at it in 8-bit arithmetic";
@@ -58,6 +59,8 @@ internal static class FasterForms
         void Take(IReadOnlyDictionary<NodeProto, QuantizedForm?> forms, double saving)
         {
             var result = form(Assignment.With(now.Choices, forms, reason));
+            if (prices.IntegerShare(result) < leastShare)
+                return;
             var time = prices.Nanoseconds(result);
             // With the margin a part may also become slower by prediction: then it saved too little to be sure of.
             if (time <= least || time * (1 - saving) < least && saving > 0)

@@ -74,8 +74,8 @@ internal sealed class GiveBack(NoiseTable noise, OutputProbe probe, Prices price
         return now;
     }
 
-    /// <summary>Time and bytes; under a limit on what may leave integer arithmetic that is what is scarce.</summary>
-    private double Price(Assignment assignment) => _limited ? 1 - prices.IntegerShare(assignment) : prices.Of(assignment);
+    /// <summary>Time and bytes; under a limit on what may leave integer arithmetic that is scarce, too.</summary>
+    private double Price(Assignment assignment) => prices.Of(assignment) + (_limited ? 1 - prices.IntegerShare(assignment) : 0);
 
     private double Limit(double decibels) => probe.Power * Math.Pow(10, -decibels / 10);
 

@@ -44,6 +44,62 @@ public sealed class QuadraticFormTests
     }
 
     [TestMethod]
+    public void Shrinkage_takes_its_share_of_the_moments_off_the_diagonal_and_all_of_it_is_rounding_to_nearest()
+    {
+        CollectionAssert.AreEqual(new[] { 1.0, 0.7 * 0.99, 0.7 * 0.99, 2 }, new QuadraticForm([1, 0.99, 0.99, 2], 2, 0, 0.3).H);
+        double[] weight = [0.4, 0.4], error = [-0.4, -0.4];
+        new QuadraticForm([1, 0.99, 0.99, 1], 2, 0, 1).CoordinateDescent(weight, 127, error);
+        CollectionAssert.AreEqual(new[] { -0.4, -0.4 }, error);
+    }
+
+    [TestMethod]
+    public void Few_and_similar_rows_need_shrinkage_to_be_better_than_nearest_on_other_rows()
+    {
+        const int Size = 48;
+        var (few, other) = (Stream(300, 1), Stream(20000, 2));
+        var (without, with) = (new QuadraticForm([.. few], Size, RowRounding.Damping), new QuadraticForm([.. few], Size, RowRounding.Damping, RowRounding.Shrinkage));
+        var judge = new QuadraticForm(other, Size, 0);
+        double nearest = 0, plain = 0, shrunk = 0;
+        for (var row = 0; row < 24; row++)
+        {
+            var random = new Random(100 + row);
+            var weight = Enumerable.Range(0, Size).Select(_ => 20 * random.NextDouble() - 10).ToArray();
+            var error = weight.Select(w => Math.Round(w) - w).ToArray();
+            nearest += judge.Value(error);
+            plain += After(without, weight, error);
+            shrunk += After(with, weight, error);
+        }
+
+        Assert.IsLessThan(0.9 * plain, shrunk);
+        Assert.IsLessThan(nearest, shrunk);
+
+        double After(QuadraticForm form, double[] weight, double[] nearest)
+        {
+            var error = (double[])nearest.Clone();
+            form.CoordinateDescent(weight, 127, error);
+            return judge.Value(error);
+        }
+    }
+
+    /// <summary>Moments of a stream that changes slowly: neighbouring columns are alike, and so are neighbouring rows.</summary>
+    private static double[] Stream(int rows, int seed)
+    {
+        const int Size = 48;
+        var random = new Random(seed);
+        var (moments, row) = (new double[Size * Size], new double[Size]);
+        for (var r = 0; r < rows; r++)
+        {
+            double last = 0;
+            for (var c = 0; c < Size; c++)
+                row[c] = 0.9 * row[c] + (last = 0.6 * last + random.NextDouble() - 0.5);
+            for (var i = 0; i < moments.Length; i++)
+                moments[i] += row[i / Size] * row[i % Size] / rows;
+        }
+
+        return moments;
+    }
+
+    [TestMethod]
     public void Codes_stay_inside_the_limit()
     {
         var (form, _) = Random(6, 3);

@@ -31,6 +31,17 @@ public sealed class FasterFormsTests
         Assert.IsTrue(result.Decisions.Any(d => d.What is "int8 static" or "int8 dynamic"), result.Summary);
     }
 
+    [TestMethod]
+    [DataRow("Gemm")]
+    [DataRow("MatMul")]
+    public void The_share_that_has_to_stay_in_integer_arithmetic_stays_though_it_is_not_faster(string op)
+    {
+        // Each layer has a third of the multiply-accumulates: no one can leave where 80 % have to stay.
+        var small = Layers(op, 24);
+        var result = Quantize.Run(small.Model, QuantizeTests.Plan() with { IntegerMacs = 0.8 }, new(RuntimePolicies.Get("ort-cpu"), []) { Calibration = ListDataset.Random(small.Model, 8) });
+        Assert.IsTrue(result.Decisions.All(d => d.What is "int8 static" or "int8 dynamic"), result.Summary);
+    }
+
     /// <summary>Three layers of neurons.</summary>
     private static SmallModel Layers(string op, int size) => new SmallModel().Input("x", 16, size).Random("w1", 1, size, size).Random("w2", 2, size, size).Random("w3", 3, size, size)
         .Node(op, "x,w1", "a").Node("Relu", "a", "ra").Node(op, "ra,w2", "b").Node("Relu", "b", "rb").Node(op, "rb,w3", "y").Output("y");
