@@ -23,7 +23,7 @@ internal static class DynamicLstm
 
     /// <summary>Adds the codes and makes the node.</summary>
     /// <param name="context">The model being edited.</param>
-    /// <param name="graph">The graph of the node.</param>
+    /// <param name="graph">Where the codes go: the graph of the node or one around it. Nodes that read one weight share them.</param>
     /// <param name="node">The LSTM.</param>
     /// <param name="weights">W and R in this order, each with its codes.</param>
     public static NodeProto Make(RewriteContext context, GraphProto graph, NodeProto node, IReadOnlyList<(NodeWeight Weight, QuantizedWeight Quantized)> weights)
@@ -52,8 +52,9 @@ internal static class DynamicLstm
             // One scale a gate row counts for all directions.
             var scales = Enumerable.Range(0, directions).SelectMany(_ => quantized.Scales.Length == 1 ? Enumerable.Repeat(quantized.Scales[0], rows) : quantized.Scales).ToArray();
             var count = scales.Length;
-            made.Input[1 + i] = context.Add<sbyte>(graph, "w", DataType.Int8, [directions, columns, rows], codes);
-            made.Input[8 + 2 * i] = context.Add<float>(graph, "sw", DataType.Float, [directions, rows], scales);
+            var key = $"lstm {weight.Home} {node.Input[weight.Input]}";
+            made.Input[1 + i] = context.Shared<sbyte>(graph, $"w {key}", "w", DataType.Int8, [directions, columns, rows], codes);
+            made.Input[8 + 2 * i] = context.Shared<float>(graph, $"sw {key}", "sw", DataType.Float, [directions, rows], scales);
             made.Input[9 + 2 * i] = context.Shared<sbyte>(graph, $"zw{directions}x{rows}", "zw", DataType.Int8, [directions, rows], new sbyte[count]);
         }
 

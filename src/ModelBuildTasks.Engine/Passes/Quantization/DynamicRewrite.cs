@@ -9,15 +9,29 @@ namespace ModelBuildTasks.Engine.Passes.Quantization;
 /// </summary>
 internal sealed class DynamicRewrite(RewriteContext context)
 {
-    private readonly Dictionary<string, (string Codes, string Scale, string ZeroPoint)> _activations = [];
+    // Of the graph at hand; a body sees those made in front of it outside.
+    private Dictionary<string, (string Codes, string Scale, string ZeroPoint)> _activations = [];
 
-    /// <summary>Rewrites the chosen MatMul, Gemm and LSTM nodes of the main graph.</summary>
+    /// <summary>Rewrites the chosen MatMul, Gemm and LSTM nodes of the main graph and of all bodies.</summary>
     public void Apply(IReadOnlyDictionary<NodeProto, FormChoice> chosen)
     {
-        var graph = context.Model.Graph;
+        if (chosen.Count > 0)
+            Apply(context.Model.Graph, chosen);
+    }
+
+    private void Apply(GraphProto graph, IReadOnlyDictionary<NodeProto, FormChoice> chosen)
+    {
         var nodes = new List<NodeProto>();
         foreach (var node in graph.Node)
         {
+            foreach (var body in node.Bodies())
+            {
+                var outside = _activations;
+                _activations = new(outside);
+                Apply(body, chosen);
+                _activations = outside;
+            }
+
             if (chosen.TryGetValue(node, out var choice))
                 Rewrite(graph, node, choice, nodes);
             else
@@ -33,7 +47,7 @@ internal sealed class DynamicRewrite(RewriteContext context)
         if (node.OpType == "LSTM")
         {
             var done = choice.Weights.Select(w => (Weight: w, Result: context.QuantizeForIntegers(w))).ToList();
-            nodes.Add(DynamicLstm.Make(context, graph, node, [.. done.Select(d => (d.Weight, d.Result.Quantized))]));
+            nodes.Add(DynamicLstm.Make(context, context.Model.Graph, node, [.. done.Select(d => (d.Weight, d.Result.Quantized))]));
             context.Decide(choice, "int8 dynamic", done.Min(d => d.Result.Sqnr), choice.Weights.Sum(w => w.Count + w.Outer * w.Channels * 4));
             return;
         }
@@ -46,12 +60,13 @@ internal sealed class DynamicRewrite(RewriteContext context)
             return;
         }
 
+        // In the main graph, where the branches of an If share it.
         var weight = choice.Weights[0];
         var (quantized, sqnr) = context.QuantizeForIntegers(weight);
         context.CorrectBias(graph, weight, quantized);
         var transposed = node.OpType == "Gemm" && node.Int("transB") != 0;
         var (rows, columns) = transposed ? (weight.Tensor.Dims[1], weight.Tensor.Dims[0]) : (weight.Tensor.Dims[0], weight.Tensor.Dims[1]);
-        var (codes, scale) = context.AddWeight(graph, weight, quantized, [rows, columns], transposed ? Transpose(quantized.Values, (int)columns, (int)rows) : quantized.Values);
+        var (codes, scale) = context.AddWeight(context.Model.Graph, weight, quantized, [rows, columns], transposed ? Transpose(quantized.Values, (int)columns, (int)rows) : quantized.Values);
 
         var activation = Activation(node.Input[0], nodes);
         var bias = node.OpType == "Gemm" ? node.InputOrEmpty(2) : "";

@@ -102,7 +102,7 @@ internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassCont
         var options = new List<FormOption>();
         foreach (var form in policy.Forms.Where((ruled ?? Wanted).Contains))
         {
-            var refusal = Refusal(form, node, weights, index, inBody);
+            var refusal = Refusal(form, node, weights, index, inBody, ruled is not null);
             if (refusal is null)
                 options.Add(new(form, Reason(form, options.Count == 0 ? refusals : [])));
             else if (!refusals.Contains(refusal))
@@ -126,7 +126,7 @@ internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassCont
         var options = new List<FormOption>();
         foreach (var form in context.Runtime.Products.Where((ruled ?? Wanted).Contains))
         {
-            var refusal = IntegerRefusal(form, inBody)
+            var refusal = IntegerRefusal(form, inBody, ruled is not null)
                 ?? (!node.Input.All(IsFloat) ? "its inputs are not float32" : null)
                 ?? (form == QuantizedForm.Dynamic && ruled is null && !Searches ? "nothing tells whether ranges found at run time make it faster" : null);
             if (refusal is null)
@@ -161,7 +161,7 @@ internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassCont
         _ => [QuantizedForm.Static, QuantizedForm.Dynamic, QuantizedForm.Weights, QuantizedForm.Half],
     };
 
-    private string? Refusal(QuantizedForm form, NodeProto node, IReadOnlyList<NodeWeight> weights, GraphIndex index, bool inBody)
+    private string? Refusal(QuantizedForm form, NodeProto node, IReadOnlyList<NodeWeight> weights, GraphIndex index, bool inBody, bool ruled)
     {
         var saved = form == QuantizedForm.Half ? weights.Sum(w => w.Bytes - 2 * w.Count) : weights.Sum(w => w.Bytes - w.Count - Scales(w) * 4);
         var overhead = form switch
@@ -177,7 +177,7 @@ internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassCont
             return node.OpType == "Gather" && node.Int("axis") != 0 ? "rows are not taken along axis 0" : null;
         if (weights[0].Type != DataType.Float)
             return $"{Word(form)} quantization of float16 arithmetic is not available";
-        if (IntegerRefusal(form, inBody) is { } refusal)
+        if (IntegerRefusal(form, inBody, ruled) is { } refusal)
             return refusal;
         if (form == QuantizedForm.Static && index.Constant(node.InputOrEmpty(0)) is not null)
             return "its input is constant";
@@ -192,10 +192,12 @@ internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassCont
         };
     }
 
-    private string? IntegerRefusal(QuantizedForm form, bool inBody)
+    private string? IntegerRefusal(QuantizedForm form, bool inBody, bool ruled)
     {
-        if (inBody)
-            return $"{Word(form)} quantization is not done inside the bodies of If, Loop and Scan";
+        if (inBody && form == QuantizedForm.Static)
+            return "static quantization is not done inside the bodies of If, Loop and Scan";
+        if (inBody && plan.Activations != ActivationMode.Dynamic && !ruled)
+            return "what dynamic quantization costs inside the bodies of If, Loop and Scan is not known: a rule or activations: dynamic ask for it";
         if (form == QuantizedForm.Static && context.Runtime.Formats.Activation(plan.Activations) is null)
             return $"{context.Runtime.Name} has no 16-bit activations";
         if (form == QuantizedForm.Static && context.Calibration is null)

@@ -120,7 +120,7 @@ internal sealed class RewriteContext(OnnxModel model, QuantizePlan plan, NumberF
     public (string Codes, string Scale) AddWeight(GraphProto graph, NodeWeight weight, QuantizedWeight quantized, IEnumerable<long> dims, ReadOnlySpan<sbyte> codes)
     {
         var scales = Convert.ToHexString(SHA256.HashData(MemoryMarshal.AsBytes(quantized.Scales.AsSpan())));
-        var key = $"{weight.Node.Input[weight.Input]} {weight.ChannelAxis} {string.Join(',', dims)} {scales}";
+        var key = $"{weight.Home} {weight.Node.Input[weight.Input]} {weight.ChannelAxis} {string.Join(',', dims)} {scales}";
         return (Shared(graph, $"w {key}", "w", DataType.Int8, dims, codes),
             Shared<float>(graph, $"sw {key}", "sw", DataType.Float, IsPerChannel(weight) ? [weight.Channels] : [], quantized.Scales));
     }

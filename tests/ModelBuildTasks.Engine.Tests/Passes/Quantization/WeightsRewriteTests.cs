@@ -32,6 +32,29 @@ public sealed class WeightsRewriteTests
     }
 
     [TestMethod]
+    public void Dynamic_products_run_in_the_branches_of_an_If_with_their_weight_stored_once()
+    {
+        var small = new SmallModel().Input("x", 4, 64).Input("c", DataType.Bool, 1).Random("w", 1, 64, 64)
+            .Node("If", "c", "y", ("then_branch", Branch("Relu")), ("else_branch", Branch("Sigmoid"))).Output("y");
+        var result = Quantize.Run(small.Model, QuantizeTests.Plan(ActivationMode.Dynamic), QuantizeTests.Context());
+        Assert.AreEqual(2, result.Decisions.Count(d => d.What == "int8 dynamic"), result.Summary);
+        Assert.AreEqual(1, result.Model.Graph.Initializer.Count(i => (DataType)i.DataType == DataType.Int8 && i.Dims.Count == 2));
+        foreach (var body in result.Model.Graph.WithBodies().Skip(1))
+        {
+            Assert.IsEmpty(body.Initializer);
+            Assert.AreEqual(1, body.Node.Count(n => n.OpType == "MatMulInteger"));
+        }
+
+        Assert.IsGreaterThan(30, QuantizeTests.Sqnr(small.Model, result.Model, ListDataset.Random(small.Model, 6)));
+        // The search does not know what a branch costs: there a rule has to ask.
+        var searched = Quantize.Run(small.Model, QuantizeTests.Plan(), QuantizeTests.Context(ListDataset.Random(small.Model, 4)));
+        Assert.IsTrue(searched.Decisions.All(d => d.What == "int8 weights"), searched.Summary);
+        RulePlan[] rules = [new(default, [], null, true) { Form = QuantizedForm.Dynamic }];
+        var ruled = Quantize.Run(small.Model, QuantizeTests.Plan(), QuantizeTests.Context(ListDataset.Random(small.Model, 4)) with { Rules = rules });
+        Assert.AreEqual(2, ruled.Decisions.Count(d => d.What == "int8 dynamic"), ruled.Summary);
+    }
+
+    [TestMethod]
     public void A_float16_model_has_no_float16_arithmetic_left_for_its_weights_when_it_is_loaded()
     {
         var small = new SmallModel().Input("x", DataType.Float16, 4, 64).Node("MatMul", "x,w", "y").Output("y");

@@ -39,7 +39,7 @@ internal sealed class Simulation(
         var behind = new Dictionary<NodeProto, List<NodeProto>>(ReferenceEqualityComparer.Instance);
         var replaced = new Dictionary<NodeProto, NodeProto>(ReferenceEqualityComparer.Instance);
         var first = new List<NodeProto>();
-        GraphIndex? index = null;
+        var indexes = new Dictionary<GraphProto, GraphIndex>(ReferenceEqualityComparer.Instance);
         var producers = new Dictionary<string, NodeProto>();
         foreach (var node in clone.Graph.Node)
         {
@@ -60,12 +60,11 @@ internal sealed class Simulation(
                     if (product.OpType == "LSTM")
                     {
                         // The hidden state is rounded inside, and the weights, which are rounded already, once more.
-                        replaced[product] = DynamicLstm.Make(rewrite, clone.Graph, product, [.. NodeWeight.Of(product, new GraphIndex(clone, clone.Graph)).Select(w => (w, rewrite.QuantizeForIntegers(w).Quantized))]);
+                        replaced[product] = DynamicLstm.Make(rewrite, clone.Graph, product, [.. NodeWeight.Of(product, Index(map.Graph(dynamic.Node))).Select(w => (w, rewrite.QuantizeForIntegers(w).Quantized))]);
                         break;
                     }
 
-                    index ??= new GraphIndex(clone, clone.Graph);
-                    foreach (var input in StaticGraph.DataInputs(product, index).ToList())
+                    foreach (var input in StaticGraph.DataInputs(product, Index(map.Graph(dynamic.Node))).ToList())
                     {
                         string q = names.Next("sim_q"), s = names.Next("sim_s"), z = names.Next("sim_z"), y = names.Next("sim_d");
                         Add(before, product,
@@ -81,17 +80,29 @@ internal sealed class Simulation(
             }
         }
 
-        var nodes = new List<NodeProto>(first);
-        foreach (var node in clone.Graph.Node)
+        foreach (var graph in clone.Graph.WithBodies().ToList())
         {
-            nodes.AddRange(before.GetValueOrDefault(node) ?? []);
-            nodes.Add(replaced.GetValueOrDefault(node, node));
-            nodes.AddRange(behind.GetValueOrDefault(node) ?? []);
+            var nodes = graph == clone.Graph ? new List<NodeProto>(first) : [];
+            foreach (var node in graph.Node)
+            {
+                nodes.AddRange(before.GetValueOrDefault(node) ?? []);
+                nodes.Add(replaced.GetValueOrDefault(node, node));
+                nodes.AddRange(behind.GetValueOrDefault(node) ?? []);
+            }
+
+            graph.Node.Clear();
+            graph.Node.AddRange(nodes);
         }
 
-        clone.Graph.Node.Clear();
-        clone.Graph.Node.AddRange(nodes);
         return clone;
+
+        GraphIndex Index(GraphProto graph)
+        {
+            if (indexes.TryGetValue(graph, out var known))
+                return known;
+            var outer = clone.Graph.WithBodies().FirstOrDefault(g => g.Node.Any(n => n.Bodies().Contains(graph, ReferenceEqualityComparer.Instance)));
+            return indexes[graph] = new GraphIndex(clone, graph, outer is null ? null : Index(outer));
+        }
 
         void Activation(ActivationNoise activation)
         {
