@@ -13,6 +13,11 @@ internal static class AttributeAdapters
         new("Squeeze", 13, "axes are an input", r => MoveToInput(r, "axes")),
         new("Unsqueeze", 13, "axes are an input", r => MoveToInput(r, "axes")),
         new("ReduceSum", 13, "axes are an input", r => MoveToInput(r, "axes")),
+        .. new[] { "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSumSquare" }
+            .Select(op => new Adapter(op, 18, "axes are an input", r => MoveToInput(r, "axes"))),
+        new("Split", 18, "an even split says how many parts", EvenSplit),
+        new("DFT", 20, "axis is an input", Dft),
+        new("GridSample", 20, "modes have other names", GridSample),
         new("Scatter", 11, "became ScatterElements", r => Rename(r, "ScatterElements")),
         new("RoiAlign", 16, "the old placement of pixels has to be asked for", RoiAlign),
     ];
@@ -80,6 +85,28 @@ internal static class AttributeAdapters
             node.SetInput(1, rewrite.Scalar("min", type, min));
         if (max != float.MaxValue)
             node.SetInput(2, rewrite.Scalar("max", type, max));
+        return null;
+    }
+
+    private static string? EvenSplit(Rewrite rewrite)
+    {
+        // Before, the number of outputs said it; parts of different lengths it did not allow.
+        if (rewrite.Node.InputOrEmpty(1).Length == 0)
+            rewrite.Node.Set("num_outputs", rewrite.Node.Output.Count);
+        return null;
+    }
+
+    private static string? Dft(Rewrite rewrite)
+    {
+        rewrite.Node.SetInput(2, rewrite.Scalar("axis", rewrite.Node.Int("axis", 1)));
+        rewrite.Node.RemoveAttribute("axis");
+        return null;
+    }
+
+    private static string? GridSample(Rewrite rewrite)
+    {
+        if (rewrite.Node.String("mode", "bilinear") is var mode and not "nearest")
+            rewrite.Node.Set("mode", mode == "bicubic" ? "cubic" : "linear");
         return null;
     }
 

@@ -7,6 +7,7 @@ internal static class NormalizationAdapters
     [
         new("BatchNormalization", 9, "always works by channel", BySpatial),
         new("BatchNormalization", 14, "empty outputs are left out", WithoutTraining),
+        new("GroupNormalization", 21, "scale and bias are by channel", ByChannel),
         new("Dropout", 10, "the mask is left out", WithoutMask),
         new("Dropout", 12, "ratio is an input", RatioToInput),
     ];
@@ -43,6 +44,28 @@ internal static class NormalizationAdapters
         return null;
 
         string Name(string part) => rewrite.NewName($"{output}_{part}");
+    }
+
+    private static string? ByChannel(Rewrite rewrite)
+    {
+        var node = rewrite.Node;
+        var groups = node.Int("num_groups");
+        if (rewrite.ShapeOf(node.Input[0]) is not { Length: > 1 } shape || shape[1] <= 0 || groups <= 0 || shape[1] % groups != 0)
+            return "the number of its channels is not known";
+        for (var i = 1; i < 3; i++)
+        {
+            // [groups] -> [groups, 1] -> [groups, channels of a group] -> [channels]
+            string column = rewrite.NewName($"{node.Output[0]}_column"), wide = rewrite.NewName($"{node.Output[0]}_wide"), flat = rewrite.NewName($"{node.Output[0]}_flat");
+            rewrite.Nodes.InsertRange(rewrite.Nodes.Count - 1,
+            [
+                GraphExtensions.Node("Reshape", [node.Input[i], rewrite.Constant("shape", groups, 1)], [column]),
+                GraphExtensions.Node("Expand", [column, rewrite.Constant("shape", groups, shape[1] / groups)], [wide]),
+                GraphExtensions.Node("Reshape", [wide, rewrite.Constant("shape", shape[1])], [flat]),
+            ]);
+            node.Input[i] = flat;
+        }
+
+        return null;
     }
 
     private static string? WithoutTraining(Rewrite rewrite)

@@ -63,7 +63,10 @@ internal static class OpsetUpgrade
         if (model.Proto.Functions.Count > 0)
             return $"the model defines functions of its own ('{model.Proto.Functions[0].Name}')";
         var unknown = model.Graph.WithBodies().SelectMany(g => g.Node).FirstOrDefault(n => n.IsStandard() && !OperatorHistory.Exists(n.OpType, from));
-        return unknown is null ? null : $"{Named(unknown)} is no operator of opset {from}";
+        if (unknown is not null)
+            return $"{Named(unknown)} is no operator of opset {from}";
+        var missing = model.Graph.WithBodies().SelectMany(g => g.Node).FirstOrDefault(n => n.IsStandard() && OperatorHistory.Missing(n.OpType, from, target) is not null);
+        return missing is null ? null : $"ONNX Runtime has no {Named(missing)} of opset {OperatorHistory.Missing(missing.OpType, from, target)}";
     }
 
     private static string? Raise(UpgradeScope scope, GraphProto graph, GraphIndex? outer, long opset, Dictionary<Adapter, int> counts)
@@ -118,7 +121,7 @@ internal static class OpsetUpgrade
                 changes.Add($"{listed} weights are no longer listed as inputs");
         }
 
-        model.Proto.IrVersion = Math.Max(old, opset switch { <= 9 => 4, 10 => 5, 11 => 6, <= 14 => 7, _ => 8 });
+        model.Proto.IrVersion = Math.Max(old, opset switch { <= 9 => 4, 10 => 5, 11 => 6, <= 14 => 7, <= 18 => 8, <= 20 => 9, <= 22 => 10, 23 => 11, 24 => 12, _ => 13 });
     }
 
     private static string Named(NodeProto node) =>

@@ -55,6 +55,10 @@ internal sealed class Rewrite(UpgradeScope scope, GraphProto graph, GraphIndex i
         return scope.Constant(graph, name, tensor);
     }
 
+    /// <summary>The name of a scalar int64 constant in the node's graph.</summary>
+    public string Scalar(string name, long value) =>
+        scope.Constant(graph, $"{name}_{value}", scope.Model.CreateTensor<long>(name, DataType.Int64, [], [value]));
+
     /// <summary>A name that no graph of the model uses yet.</summary>
     public string NewName(string wish) => scope.Names.Next(wish);
 

@@ -19,6 +19,7 @@ internal static class UpgradeCases
         Normalizations();
         Others();
         Bodies();
+        FromSeventeen();
     }
 
     public static IEnumerable<object[]> Rows => _cases.Keys.Select(name => new object[] { name });
@@ -168,6 +169,57 @@ internal static class UpgradeCases
         foreach (var name in new[] { "s", "b", "m", "v" })
             model.Floats(name, shape, [.. Enumerable.Range(0, count).Select(_ => random.NextSingle() + 0.5f)]);
         return model;
+    }
+
+    private static void FromSeventeen()
+    {
+        foreach (var op in new[] { "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSumSquare" })
+        {
+            Add($"{op} of axes", 13, m => m.Input("x", 2, 3, 4).Node("Abs", "x", "a").Node(op, "a", "y", ("axes", new long[] { -1, 0 }), ("keepdims", 0)));
+            Add($"{op} of all", 17, m => m.Input("x", 2, 3, 4).Node("Abs", "x", "a").Node(op, "a", "y"));
+        }
+
+        Add("Split in equal parts along an axis", 13, m => m.Input("x", 2, 6).Node("Split", "x", "y,b,c", ("axis", 1)).Output("b", "c"));
+        Add("Split by an input", 17, m => m.Input("x", 2, 6).Ints("parts", 4, 2).Node("Split", "x,parts", "y,b", ("axis", 1)).Output("b"));
+        Add("DFT", 17, m => m.Input("x", 2, 8, 1).Node("DFT", "x", "y"));
+        Add("DFT along an axis, backwards", 17, m => m.Input("x", 2, 3, 8, 2).Node("DFT", "x", "y", ("axis", 2), ("inverse", 1)));
+        Add("DFT of one side", 17, m => m.Input("x", 2, 8, 1).Node("DFT", "x", "y", ("onesided", 1)));
+        foreach (var mode in new[] { "bilinear", "bicubic", "nearest" })
+            Add($"GridSample {mode}", 16, m => m.Input("x", 1, 2, 5, 5).Input("g", 1, 3, 4, 2).Node("GridSample", "x,g", "y", ("mode", mode), ("padding_mode", "border")));
+        Add("GridSample by default", 16, m => m.Input("x", 1, 2, 5, 5).Input("g", 1, 3, 4, 2).Node("GridSample", "x,g", "y", ("align_corners", 1)));
+        Add("GroupNormalization", 18, m => m.Input("x", 2, 6, 4, 4).Floats("s", [3], 1, 2, 0.5f).Floats("b", [3], 0.1f, 0, -1)
+            .Node("GroupNormalization", "x,s,b", "y", ("num_groups", 3), ("epsilon", 1e-3)));
+        foreach (var (name, ceil, include) in new[] { ("", 0, 1), (" rounded up", 1, 0), (" rounded up with padding", 1, 1) })
+        {
+            One($"AveragePool{name}", 11, "AveragePool", [1, 2, 7, 8], ("kernel_shape", new long[] { 3, 3 }), ("strides", new long[] { 2, 2 }), ("pads", new long[] { 1, 1, 1, 1 }),
+                ("ceil_mode", ceil), ("count_include_pad", include));
+        }
+
+        One("LpPool", 11, "LpPool", [1, 2, 7, 8], ("kernel_shape", new long[] { 3, 3 }), ("strides", new long[] { 2, 2 }), ("pads", new long[] { 1, 1, 1, 1 }), ("p", 1));
+        One("GlobalLpPool", 7, "GlobalLpPool", [1, 2, 7, 8]);
+        One("MaxPool rounded up", 12, "MaxPool", [1, 2, 7, 8], ("kernel_shape", new long[] { 3, 2 }), ("strides", new long[] { 2, 2 }), ("ceil_mode", 1));
+        foreach (var mode in new[] { "constant", "reflect", "edge" })
+            Add($"Pad by {mode} with inputs", 13, m => m.Input("x", 1, 4, 5).Ints("p", 0, 1, 2, 0, 2, 1).Floats("v", [], 0.5f).Node("Pad", mode == "constant" ? "x,p,v" : "x,p", "y", ("mode", mode)));
+        foreach (var transformation in new[] { "half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel" })
+        {
+            foreach (var mode in new[] { "nearest", "linear", "cubic" })
+            {
+                Add($"Resize {mode} {transformation} of opset 13", 13, m => m.Input("x", 1, 1, 5, 6).Floats("s", [4], 1, 1, 1.6f, 0.7f)
+                    .Node("Resize", "x,,s", "y", ("mode", mode), ("coordinate_transformation_mode", transformation)));
+            }
+        }
+
+        Add("ScatterND", 16, m => m.Input("x", 4, 3).Input("u", 1, 3).Longs("i", [1, 1], 2).Node("ScatterND", "x,i,u", "y"));
+        Add("ScatterElements that adds", 16, m => m.Input("x", 3, 4).Input("u", 1, 2).Longs("i", [1, 2], 2, 0).Node("ScatterElements", "x,i,u", "y", ("axis", 1), ("reduction", "add")));
+        Add("LayerNormalization", 17, m => m.Input("x", 2, 3, 8).Input("s", 8).Input("b", 8).Node("LayerNormalization", "x,s,b", "y"));
+        Add("InstanceNormalization", 7, m => Statistics(m.Input("x", 2, 3, 4, 4), 3).Node("InstanceNormalization", "x,s,b", "y"));
+        Add("Equal, Cast and Where", 13, m => m.Input("x", 3, 4).Node("Floor", "x", "f").Node("Equal", "f,f", "e").Node("Cast", "e", "c", ("to", 1L)).Node("Where", "e,x,c", "y"));
+        Add("Shape, Size, Reshape and Transpose", 15, m => m.Input("x", 2, 3, 4).Node("Transpose", "x", "t").Node("Shape", "t", "s").Node("Reshape", "x,s", "r").Node("Identity", "r", "y"));
+        Add("IsInf and IsNaN", 13, m => m.Input("x", 3, 4).Node("IsNaN", "x", "n").Node("IsInf", "x", "i").Node("Or", "n,i", "o").Node("Cast", "o", "c", ("to", 1L)).Node("Add", "c,x", "y"));
+        Add("ConstantOfShape", 9, m => m.Input("x", 2, 3).Node("Shape", "x", "s").Node("ConstantOfShape", "s", "c").Node("Add", "x,c", "y"));
+        foreach (var op in new[] { "Elu", "Selu", "HardSigmoid", "HardSwish", "Softplus", "Softsign", "ThresholdedRelu", "Sin", "Cosh", "Atan", "Round", "GlobalAveragePool", "GlobalMaxPool" })
+            One($"{op} is as before", 14, op, [1, 3, 4, 4]);
+        Add("RNN", 14, m => m.Input("x", 3, 2, 4).Input("w", 1, 3, 4).Input("r", 1, 3, 3).Node("RNN", "x,w,r", "y,h", ("hidden_size", 3)).Output("h"));
     }
 
     private static void Others()
