@@ -20,7 +20,7 @@ internal static class PassBinder
     public static IReadOnlyList<RulePlan> Rules(ListValue? rules, ICollection<(string Message, Value At)> problems) =>
     [
         .. (rules?.Items ?? []).OfType<ObjectValue>().Where(r => r.Complete && r["match"] is ObjectValue { Complete: true })
-            .Select(rule => rule.Form == "range" ? TensorRule(rule, problems) : NodeRule(rule)),
+            .Select(rule => rule.Form switch { "range" => TensorRule(rule, problems), "type" => TypeRule(rule), _ => NodeRule(rule) }),
     ];
 
     private static RulePlan NodeRule(ObjectValue rule)
@@ -52,6 +52,12 @@ internal static class PassBinder
 
         return new(rule.Location, [], null, true) { TensorPattern = ((ObjectValue)rule["match"]!).Text("tensor"), Range = (min, max) };
     }
+
+    private static RulePlan TypeRule(ObjectValue rule) => new(rule.Location, [], null, true)
+    {
+        TensorPattern = ((ObjectValue)rule["match"]!).Text("tensor"),
+        Type = Enum.Parse<Onnx.TensorProto.Types.DataType>(rule.Text("type")!, ignoreCase: true),
+    };
 
     private static IReadOnlyList<string> Texts(Value? value) => value switch
     {

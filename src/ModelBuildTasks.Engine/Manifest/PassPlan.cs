@@ -122,9 +122,12 @@ public sealed record RulePlan(SourceLocation Location, IReadOnlyList<string> Ope
     /// <summary>Nodes or values in front of which the nodes lie; empty for no such limit.</summary>
     public IReadOnlyList<string> To { get; init; } = [];
 
-    /// <summary>A regular expression found in the names of the values whose <see cref="Range"/> is fixed; null for a rule about nodes.</summary>
+    /// <summary>A regular expression found in the names of the values whose <see cref="Range"/> or <see cref="Type"/> is fixed; null for a rule about nodes.</summary>
     public string? TensorPattern { get; init; }
 
     /// <summary>Least and greatest value that the matching values are quantized for, against what calibration finds.</summary>
     public (double Min, double Max)? Range { get; init; }
+
+    /// <summary>The type that the matching values are quantized to, one that the runtime has; null for the usual one.</summary>
+    public Onnx.TensorProto.Types.DataType? Type { get; init; }
 }

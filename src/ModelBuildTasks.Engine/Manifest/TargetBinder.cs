@@ -27,6 +27,7 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
         var validation = Validation(merged, calibration);
         var rules = Rules(merged, recipe);
         var runtime = Runtime(merged);
+        CheckTypes(rules, runtime);
         var name = Name(merged);
         var model = merged.Text("model") is { } path ? files.File(path, merged["model"]!.Location, "the model") : null;
         if (name is null || model is null || runtime is null)
@@ -97,6 +98,17 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
         foreach (var (message, at) in problems)
             errors.Error(DiagnosticCodes.InvalidValue, message, at.Location);
         return rules;
+    }
+
+    private void CheckTypes(IReadOnlyList<RulePlan> rules, RuntimePolicy? runtime)
+    {
+        foreach (var rule in rules.Where(r => r.Type is { } type && runtime is not null && runtime.Formats.Activations.All(f => f.Type != type)))
+        {
+            errors.Error(
+                DiagnosticCodes.InvalidValue,
+                $"{runtime!.Name} has no {Onnx.ElementTypes.Name(rule.Type!.Value)} activations; it has {string.Join(", ", runtime.Formats.Activations.Select(f => Onnx.ElementTypes.Name(f.Type)))}",
+                rule.Location);
+        }
     }
 
     private DatasetUse? Use(Value? value)

@@ -15,6 +15,7 @@ public sealed class ManifestErrorTests
     [DataRow("targets: [ { model: a.onnx, model: a.onnx, recipe: int8 } ]", "2:29 MBT1003 'model' is already given in line 2")]
     [DataRow("targets: [ { recipe: int8 } ]", "2:12 MBT1005 'model' is missing here")]
     [DataRow("datasets: { d: { take: 3 } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:16 MBT1005 'inputs' is missing here")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { tensor: x }, type: int16 } ] } ]", "2:52 MBT1006 ort-cpu has no int16 activations; it has uint8")]
     [DataRow("datasets: {}", "1:1 MBT1005 'targets' is missing here: a list of mappings")]
     [DataRow("targets: []", "2:10 MBT1005 'targets' is an empty list")]
     [DataRow("targets: [ { model: a.onnx } ]", "2:12 MBT1005 neither 'recipe' nor 'passes'")]

@@ -67,13 +67,20 @@ internal static class PassShapes
             new("tensorRule", "A range that is fixed for the values that it matches.",
             [
                 new("range", new ListShape(Scalars.Number(), 2, 2), "Least and greatest value that they are quantized for, whatever calibration finds; zero is always inside.") { Required = true },
-                new("match", new ObjectShape("tensorMatch", "What a value must be.",
-                [
-                    new("tensor", Scalars.Pattern, "A regular expression that is found in the value's name.") { Required = true },
-                ]), "Which values.") { Required = true },
+                new("match", TensorMatch(), "Which values.") { Required = true },
+            ]),
+            new("typeRule", "A type that is fixed for the values that it matches.",
+            [
+                new("type", Scalars.Choice([("uint8", "unsigned 8 bit"), ("int8", "signed 8 bit"), ("uint16", "unsigned 16 bit"), ("int16", "signed 16 bit")]), "What they are quantized to where they are; one of the types that the runtime has.") { Required = true },
+                new("match", TensorMatch(), "Which values.") { Required = true },
             ]),
         ]),
         Min: 0);
+
+    private static ObjectShape TensorMatch() => new("tensorMatch", "What a value must be.",
+    [
+        new("tensor", Scalars.Pattern, "A regular expression that is found in the value's name.") { Required = true },
+    ]);
 
     private static ObjectShape NodeMatch()
     {

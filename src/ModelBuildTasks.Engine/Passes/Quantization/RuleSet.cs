@@ -3,17 +3,19 @@ using ModelBuildTasks.Engine.Diagnostics;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Statistics;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes.Quantization;
 
 /// <summary>
-/// The rules of a target, resolved on one model: for a node the forms it may get, for a tensor the range that is fixed. Rules are
+/// The rules of a target, resolved on one model: for a node the forms it may get, for a tensor the range and the type that are fixed. Rules are
 /// looked at from the last to the first, and the first that matches counts.
 /// </summary>
 internal sealed class RuleSet
 {
     private readonly List<NodeRule> _nodes = [];
     private readonly List<(Regex Tensor, ValueRange Range)> _tensors = [];
+    private readonly List<(Regex Tensor, DataType Type)> _types = [];
 
     /// <param name="model">The model that the passes see, cleaned up.</param>
     /// <param name="rules">The rules in the manifest's order.</param>
@@ -24,6 +26,8 @@ internal sealed class RuleSet
         {
             if (rule is { TensorPattern: { } tensor, Range: var (min, max) })
                 _tensors.Add((Compile(tensor), new ValueRange(min, max).WithZero()));
+            else if (rule is { TensorPattern: { } typed, Type: { } type })
+                _types.Add((Compile(typed), type));
             else if (rule.TensorPattern is null)
                 _nodes.Add(new(rule, rule.NamePattern is { } name ? Compile(name) : null, Inside(model, rule)));
         }
@@ -44,6 +48,13 @@ internal sealed class RuleSet
     {
         var at = _tensors.FindIndex(t => t.Tensor.IsMatch(tensor));
         return at < 0 ? null : _tensors[at].Range;
+    }
+
+    /// <summary>The type of a value that the last matching rule fixes; null for the usual one.</summary>
+    public DataType? Type(string tensor)
+    {
+        var at = _types.FindIndex(t => t.Tensor.IsMatch(tensor));
+        return at < 0 ? null : _types[at].Type;
     }
 
     private static Regex Compile(string pattern) => new(pattern, RegexOptions.CultureInvariant | RegexOptions.NonBacktracking);

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Statistics;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes.Quantization;
 
@@ -24,7 +25,7 @@ internal sealed class ScaleGroups
     /// <param name="statistics">What was seen of each value that gets a scale.</param>
     /// <param name="plan">How ranges are found.</param>
     /// <param name="known">Scales found before for equal groups of the same model.</param>
-    /// <param name="rules">Ranges that are fixed, whatever was observed.</param>
+    /// <param name="rules">Ranges and types that are fixed, whatever was observed.</param>
     public ScaleGroups(
         StaticGraph part, GraphIndex index, IReadOnlyDictionary<string, TensorStatistics> statistics, QuantizePlan plan,
         ConcurrentDictionary<string, AffineParameters> known, RuleSet? rules = null)
@@ -38,6 +39,7 @@ internal sealed class ScaleGroups
             _parents[name] = name;
             _groups[name] = Single(name, statistics[name]);
             _groups[name].Fixed = rules?.Range(name);
+            _groups[name].Type = rules?.Type(name);
         }
 
         foreach (var node in part.Nodes.Where(n => part.RoleOf(n) == OperatorRole.Movement && !part.Weighted.Contains(n)))
@@ -78,20 +80,25 @@ internal sealed class ScaleGroups
         return group.Parameters ??= _known.GetOrAdd(group.Key, _ => Search(group));
     }
 
-    /// <summary>The format of the values: the one that the pass asks for.</summary>
+    /// <summary>The format of a value's group: the one that a rule asks for.</summary>
+    public ActivationFormat FormatOf(string name) => FormatOf(_groups[Find(name)]);
+
+    private ActivationFormat FormatOf(Members group) => _part.Runtime.Formats.Activations.FirstOrDefault(f => f.Type == group.Type) ?? Format;
+
+    /// <summary>The format of values that no rule names: the one that the pass asks for.</summary>
     public ActivationFormat Format => _part.Runtime.Formats.Activation(_plan.Activations)
         ?? throw new InvalidOperationException($"{_part.Runtime.Name} has no such activations");
 
     private AffineParameters Search(Members group)
     {
         if (group.FixedRange is { } wanted)
-            return AffineQuantizer.FixedParameters(wanted, Format);
+            return AffineQuantizer.FixedParameters(wanted, FormatOf(group));
         // A mean over many positions averages rounding away and keeps what a cut took: nothing may be cut before it.
         var calibrator = _plan.Calibrator == Calibrator.Mse && group.IsAveraged ? Calibrator.MinMax : _plan.Calibrator;
-        var range = group.Fixed ?? ActivationRanges.Find(group.Statistics, Format, calibrator, _plan.Percentile, group.IsAveraged);
+        var range = group.Fixed ?? ActivationRanges.Find(group.Statistics, FormatOf(group), calibrator, _plan.Percentile, group.IsAveraged);
         if (group.UpperBound is { } bound)
             range = new ValueRange(0, Math.Min(range.Max, bound));
-        return AffineQuantizer.Parameters(range, Format);
+        return AffineQuantizer.Parameters(range, FormatOf(group));
     }
 
     private Members Single(string name, TensorStatistics statistics)
@@ -114,7 +121,7 @@ internal sealed class ScaleGroups
         if (!_parents.ContainsKey(a) || !_parents.ContainsKey(b))
             return false;
         Members left = _groups[Find(a)], right = _groups[Find(b)];
-        if (left.FixedRange != right.FixedRange)
+        if (left.FixedRange != right.FixedRange || left.Type != right.Type)
             return false;
         if (left.UpperBound is null && right.UpperBound is null)
             return true;
@@ -134,6 +141,7 @@ internal sealed class ScaleGroups
         if (into.UpperBound is not null || from.UpperBound is not null)
             into.UpperBound = Math.Min(into.UpperBound ?? double.PositiveInfinity, from.UpperBound ?? double.PositiveInfinity);
         into.FixedRange ??= from.FixedRange;
+        into.Type ??= from.Type;
         into.IsAveraged |= from.IsAveraged;
         // One scale has to hold what either rule says.
         into.Fixed = into.Fixed is { } x && from.Fixed is { } y ? new(Math.Min(x.Min, y.Min), Math.Max(x.Max, y.Max)) : into.Fixed ?? from.Fixed;
@@ -149,7 +157,7 @@ internal sealed class ScaleGroups
         public TensorStatistics Statistics { get; private set; } = statistics;
 
         /// <summary>What decides the scale.</summary>
-        public string Key => $"{UpperBound} {IsAveraged} {FixedRange} {Fixed} {string.Join('\n', _members)}";
+        public string Key => $"{UpperBound} {IsAveraged} {FixedRange} {Fixed} {Type} {string.Join('\n', _members)}";
 
         public void Add(Members other)
         {
@@ -169,6 +177,9 @@ internal sealed class ScaleGroups
 
         /// <summary>The range that a rule fixes.</summary>
         public ValueRange? Fixed { get; set; }
+
+        /// <summary>The type that a rule fixes.</summary>
+        public DataType? Type { get; set; }
 
         /// <summary>Whether the mean of one of the values is taken.</summary>
         public bool IsAveraged { get; set; }

@@ -4,6 +4,7 @@ using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes;
 using ModelBuildTasks.Engine.Passes.Quantization;
 using ModelBuildTasks.Engine.Statistics;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Tests.Passes.Quantization;
 
@@ -89,5 +90,27 @@ public sealed class RuleSetTests
         Assert.AreEqual(new AffineParameters(5f / 255, 204), groups.Parameters("a"));
         Assert.AreEqual(new AffineParameters(0.01f, 0), groups.Parameters("b"));
         Assert.AreEqual(Groups(null).Parameters("x"), groups.Parameters("x"));
+    }
+
+    [TestMethod]
+    public void A_fixed_type_gives_single_values_16_bits_and_the_rest_stays_in_8()
+    {
+        var small = QuantizeTests.ConvChain("Sigmoid");
+        var context = QuantizeTests.Context(ListDataset.Random(small.Model, 4)) with { Runtime = RuntimePolicies.Get("qnn") };
+        var plan = QuantizeTests.Plan() with { Activations = ActivationMode.Uint8 };
+        RulePlan[] rules =
+        [
+            new(default, [], null, true) { TensorPattern = ".", Type = DataType.Uint16 },
+            new(default, [], null, true) { TensorPattern = "^[xa]$", Type = DataType.Uint8 },
+        ];
+        var eight = Quantize.Run(small.Model, plan, context).Model;
+        var mixed = Quantize.Run(small.Model, plan, context with { Rules = rules }).Model;
+        static string Types(OnnxModel model) => string.Join(' ', model.Graph.Node.Where(n => n.OpType == "QuantizeLinear")
+            .Select(n => (DataType)new GraphIndex(model, model.Graph).Constant(n.Input[2])!.DataType));
+        Assert.AreEqual("Uint8 Uint8 Uint8 Uint8", Types(eight));
+        Assert.AreEqual("Uint8 Uint8 Uint16 Uint16", Types(mixed));
+        Assert.IsEmpty(Engine.Passes.Conformance.Check(mixed, context.Runtime));
+        var data = ListDataset.Random(small.Model, 12);
+        Assert.IsTrue(QuantizeTests.Sqnr(small.Model, mixed, data) > QuantizeTests.Sqnr(small.Model, eight, data) + 1);
     }
 }

@@ -39,7 +39,7 @@ internal sealed class RangeRefinement(Calibration calibration, NoiseTable noise,
             // What is there now stands first, also where a candidate equals it.
             // Nothing narrower: what a narrower range gains on the few batches it loses on data that reaches farther.
             var present = sources[0].Parameters;
-            foreach (var parameters in Candidates(statistics, bound, assignment.Part.Groups.Format).Where(p => p.Scale > present.Scale).Prepend(present).Distinct())
+            foreach (var parameters in Candidates(statistics, bound, assignment.Part.Groups.FormatOf(sources[0].Value)).Where(p => p.Scale > present.Scale).Prepend(present).Distinct())
                 trials.Add((key, parameters, [.. sources.Select(s => s with { Parameters = parameters })]));
         }
 
