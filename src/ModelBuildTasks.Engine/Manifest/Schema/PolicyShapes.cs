@@ -41,6 +41,7 @@ internal static class PolicyShapes
         new("one_scale", Operators, "Arithmetic operators whose inputs and output have one scale and zero point."),
         new("contrib", Operators, "Quantization operators of the domain com.microsoft that the runtime executes."),
         new("folding", Scalars.Boolean, "Whether the runtime computes constant expressions when it loads a model (default false)."),
+        new("half_arithmetic", Scalars.Boolean, "Whether the runtime computes in float16 (default true), or converts at every operator."),
         new("costs", CostShapes.Costs, "What operators cost, in nanoseconds of one thread."),
     ];
 

@@ -31,6 +31,7 @@ internal sealed class QuantizationWriter(OnnxModel model, QuantizePlan plan, Num
         UnusedInitializers.Remove(clone.Graph);
         TransposedTwins.Merge(rewrite);
         ExactPalettes.Apply(rewrite);
+        ExactHalves.Apply(rewrite);
         return new PassResult(clone, InGraphOrder(rewrite.Decisions, mine), Summary(mine));
     }
 

@@ -22,6 +22,8 @@ public static class Quantize
     /// <exception cref="Diagnostics.ModelBuildException">MBT2004: the model does not run on the calibration data.</exception>
     public static PassResult Run(OnnxModel model, QuantizePlan plan, PassContext context)
     {
+        if (!context.Runtime.Formats.HalfArithmetic)
+            model = WideArithmetic.Apply(model) ?? model;
         var searches = plan.Activations == ActivationMode.Auto && context.Calibration is not null;
         var ready = Prepare(model, plan, context, searches ? Repairs.Needs(model, plan) : null);
         IReadOnlyList<Decision> repairs = [];

@@ -70,7 +70,7 @@ public sealed class QuantizeTests
         var small = new SmallModel().Input("x", DataType.Float16, 1, 64).Node("MatMul", "x,w", "y").Output("y");
         var random = new Random(3);
         small.Graph.Initializer.Add(small.Model.CreateTensor<Half>("w", DataType.Float16, [64, 32], [.. Enumerable.Range(0, 64 * 32).Select(_ => (Half)(random.NextDouble() - 0.5))]));
-        var result = Quantize.Run(small.Model, Plan(), Context());
+        var result = Quantize.Run(small.Model, Plan(), Context(ListDataset.Random(small.Model, 2), "openvino"));
         Assert.AreEqual("int8 weights", result.Decisions.Single().What);
         StringAssert.Contains(result.Decisions.Single().Reason, "float16");
         Assert.IsGreaterThan(35, Sqnr(small.Model, result.Model, ListDataset.Random(small.Model, 2)));

@@ -59,7 +59,7 @@ public sealed class WeightsRewriteTests
     {
         var small = new SmallModel().Input("x", DataType.Float16, 4, 64).Node("MatMul", "x,w", "y").Output("y");
         small.Graph.Initializer.Add(small.Model.CreateTensor<Half>("w", DataType.Float16, [64, 32], [.. SmallModel.Values(3, 64 * 32).Select(v => (Half)v)]));
-        var result = Quantize.Run(small.Model, QuantizeTests.Plan(), QuantizeTests.Context());
+        var result = Quantize.Run(small.Model, QuantizeTests.Plan(ActivationMode.None), QuantizeTests.Context());
         Assert.AreEqual("int8 weights", result.Decisions.Single().What);
         Assert.AreEqual(DataType.Int8, (DataType)result.Model.Graph.Initializer.Single(i => i.Dims.SequenceEqual([64L, 32])).DataType);
         var kernels = QuantizeTests.Optimized(result.Model);
