@@ -97,6 +97,12 @@ public static class DiagnosticCodes
     /// <summary>Too few calibration samples (a warning).</summary>
     public const string FewCalibrationSamples = "MBT2025";
 
+    /// <summary>The runtime has no weights of the width that is asked for.</summary>
+    public const string NoSuchWeights = "MBT2026";
+
+    /// <summary>A budget of bits that the weights do not fit into.</summary>
+    public const string BitBudget = "MBT2027";
+
     // MBT3xxx: gates.
 
     /// <summary>Accuracy is outside its limits.</summary>

@@ -98,7 +98,7 @@ internal static class PassBinder
             problems.Add(($"a calibrator finds ranges from calibration data, which 'activations: {options.Text("activations")}' does not use", options["calibrator"]!));
         if (calibrator != Calibrator.Percentile && options.Has("percentile") && !options.Broken.Contains("calibrator"))
             problems.Add(("'percentile' has a meaning only with 'calibrator: percentile'", options["percentile"]!));
-        var plan = new QuantizePlan(member.KeyLocation) { Activations = activations, Calibrator = calibrator };
+        var plan = new QuantizePlan(member.KeyLocation) { Activations = activations, Calibrator = calibrator, Bits = BitsBinder.Bind(options, problems) };
         return plan with
         {
             Percentile = options.Get<double>("percentile") ?? plan.Percentile,

@@ -69,6 +69,9 @@ public sealed record QuantizePlan(SourceLocation Location) : PassPlan(Location)
     /// <inheritdoc/>
     public override string Name => "quantize";
 
+    /// <summary>Weights of another width than 8 bits, with float arithmetic; null for 8 bits.</summary>
+    public BitsPlan? Bits { get; init; }
+
     /// <summary>What activations become.</summary>
     public ActivationMode Activations { get; init; } = ActivationMode.Auto;
 

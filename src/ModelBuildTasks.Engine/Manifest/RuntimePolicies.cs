@@ -45,6 +45,7 @@ public static class RuntimePolicies
         {
             Formats = formats,
             Products = Forms(policy["products"]),
+            Bits = policy["few_bits"] is ListValue bits ? [.. bits.Contents<string>().Select(Enum<BitsForm>).Distinct()] : [],
             Costs = CostBinder.Bind(policy["costs"] as ObjectValue),
             ContentHash = Hashing.ContentHash.OfText(origin),
         };

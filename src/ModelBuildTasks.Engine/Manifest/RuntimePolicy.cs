@@ -15,6 +15,9 @@ public sealed record RuntimePolicy(string Name, int Opset, IReadOnlyDictionary<s
     /// <summary>The forms of a MatMul of two activations, the preferred first; empty where it stays in float.</summary>
     internal IReadOnlyList<QuantizedForm> Products { get; init; } = [];
 
+    /// <summary>How weights below 8 bits may be stored; empty where they may not.</summary>
+    internal IReadOnlyList<BitsForm> Bits { get; init; } = [];
+
     /// <summary>What operators cost; empty where the policy does not say.</summary>
     internal CostTable Costs { get; init; } = CostTable.Empty;
 }
@@ -55,3 +58,16 @@ public enum QuantizedForm
 /// <param name="Role">The part it plays.</param>
 /// <param name="Forms">For weighted operators: the forms the runtime executes, the preferred first.</param>
 public sealed record OperatorPolicy(OperatorRole Role, IReadOnlyList<QuantizedForm> Forms);
+
+/// <summary>How weights below 8 bits are stored.</summary>
+internal enum BitsForm
+{
+    /// <summary>Behind a blocked DequantizeLinear of 2 or 4 bits, which the runtime fuses with the product.</summary>
+    Blocked,
+
+    /// <summary>Rows of an embedding are decoded when they are picked (com.microsoft GatherBlockQuantized).</summary>
+    Gather,
+
+    /// <summary>Unpacked by constant nodes, which the runtime folds when it loads the model: small on disk, float in memory.</summary>
+    Stored,
+}

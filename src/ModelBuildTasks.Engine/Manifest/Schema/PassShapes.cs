@@ -3,6 +3,9 @@ namespace ModelBuildTasks.Engine.Manifest.Schema;
 /// <summary>Options of passes, and rules.</summary>
 internal static class PassShapes
 {
+    /// <summary>A budget of bits.</summary>
+    public const string BitsPattern = "^[1-8](\\.[0-9]{1,3})? bits$";
+
     public static ObjectShape Prune { get; } = new("prune", "Magnitude pruning within each layer.",
     [
         new("structure", Scalars.Choice([("unstructured", "single weights (default)")], ["channels", "2:4"]), "What is removed."),
@@ -13,9 +16,32 @@ internal static class PassShapes
         NotYet = ["parameters", "macs", "bytes"],
     };
 
-    public static ObjectShape Quantize { get; } = new("quantize", "8 bit quantization.",
+    public static ObjectShape Quantize { get; } = new("quantize", "Quantization: weights and activations in 8 bits, or weights in fewer.",
     [
-        new("weights", Scalars.Choice([("int8", "signed 8 bit (default)")], ["int4", "uint4", "uint8", "int2", "ternary", "binary", "float8"]), "What weights become."),
+        new("weights", Scalars.ChoiceOr(BitsPattern, "a number of bits such as 4.2 bits", Scalars.Choice(
+            [
+                ("int8", "signed 8 bit (default)"),
+                ("int4", "4 bit, symmetric"),
+                ("uint4", "4 bit with a zero point"),
+                ("int3", "3 bit, symmetric"),
+                ("uint3", "3 bit with a zero point"),
+                ("int2", "2 bit, symmetric"),
+                ("uint2", "2 bit with a zero point"),
+                ("ternary", "-1, 0 and 1 times a scale"),
+                ("binary", "signs times a scale, one or more planes of them"),
+            ],
+            ["uint8", "float8"])), "What weights become. A number of bits is a budget: the average of all, scales counted, with more bits where they matter."),
+        new("method", Scalars.Choice(
+            [
+                ("auto", "gptq with calibration data, else rtn (default)"),
+                ("rtn", "to nearest, with the scale of the least error"),
+                ("hqq", "half-quadratic: zero points that let outliers be wrong; needs no data"),
+                ("gptq", "column by column, the rest making up for the error; needs calibration data"),
+                ("awq", "input channels scaled by their activations first; needs calibration data"),
+            ]), "For weights below 8 bits: how codes are found."),
+        new("group", Scalars.ChoiceOr("^(16|32|64|128|256)$", "16, 32, 64, 128 or 256", Scalars.Choice([("channel", "all of an output channel")])), "For weights below 8 bits: how many weights of an output channel share a scale (default 32)."),
+        new("symmetric", Scalars.Boolean, "For a budget of bits: no zero points (default false)."),
+        new("planes", Scalars.Integer(1, 4), "For weights binary: how many planes (default 1)."),
         new("activations", Scalars.Choice(
             [
                 ("auto", "what the runtime is fast at, operator by operator (default)"),

@@ -21,6 +21,12 @@ internal static class PolicyShapes
             ("static", "quantize/dequantize pairs with calibrated ranges on both inputs"),
             ("dynamic", "ranges of both inputs found at run time, integer arithmetic"),
         ]), Min: 0), "The forms of a MatMul of two activations, as in attention, the preferred first (default none)."),
+        new("few_bits", new ListShape(Scalars.Choice(
+        [
+            ("blocked", "a blocked DequantizeLinear of 2 or 4 bits in front of a product, fused with it"),
+            ("gather", "rows of an embedding decoded when they are picked: com.microsoft GatherBlockQuantized"),
+            ("stored", "unpacked by constant nodes when the model is loaded"),
+        ]), Min: 0), "How weights below 8 bits may be stored (default not at all)."),
         new("arithmetic", Operators, "Operators that compute on quantized activations with scales of their own."),
         new("movement", Operators, "Operators that move values and keep scale and zero point."),
         new("activation", Operators, "Operators that are joined with their producer: nothing is quantized between the two."),

@@ -152,6 +152,20 @@ internal static partial class Scalars
             });
     }
 
+    /// <summary>One of a few words, or a text of a pattern.</summary>
+    /// <param name="pattern">A regular expression of the text.</param>
+    /// <param name="words">The text in words.</param>
+    /// <param name="choice">The words.</param>
+    public static ScalarShape ChoiceOr(string pattern, string words, ScalarShape choice) => new(
+        $"{choice.Words} or {words}",
+        s => Regex.IsMatch(s.Text, pattern, RegexOptions.CultureInvariant | RegexOptions.NonBacktracking) ? new(s.Text) : choice.Parse(s),
+        () => new()
+        {
+            ["anyOf"] = new JsonArray(
+                choice.Schema(),
+                new JsonObject { ["type"] = new JsonArray("string", "integer"), ["pattern"] = pattern, ["description"] = words }),
+        });
+
     public static string NotYet(string word, IReadOnlyList<string> names) =>
         $"'{word}' is not available in this version; available: {string.Join(", ", names)}";
 

@@ -18,6 +18,8 @@ internal sealed class GraphConformance(OnnxModel model, GraphIndex index, Runtim
     {
         if (node.Domain == "com.microsoft" && IsQuantized(node.OpType) && !policy.Formats.Contrib.Contains(node.OpType))
             return [$"{policy.Name} has no com.microsoft.{node.OpType}"];
+        if (IsFewBits(node))
+            return FewBits(node);
         if (node.OpType is "QuantizeLinear" or "DequantizeLinear")
             return Pair(node);
         if (!node.IsStandard())
@@ -39,6 +41,24 @@ internal sealed class GraphConformance(OnnxModel model, GraphIndex index, Runtim
     private static bool IsQuantized(string opType) =>
         opType.StartsWith('Q') || opType.Contains("Quant", StringComparison.Ordinal) || opType == "DequantizeLinear"
         || opType.StartsWith("MatMulInteger", StringComparison.Ordinal) || opType == "MatMulNBits";
+
+    /// <summary>Whether a node decodes constant codes of 2 or 4 bits.</summary>
+    private bool IsFewBits(NodeProto node) => node.OpType == "DequantizeLinear" && Stored(node.InputOrEmpty(0)) is { } codes && ElementTypes.Bits((DataType)codes.DataType) < 8;
+
+    /// <summary>The constant behind a value that is at most cast or turned around when the model is loaded.</summary>
+    private TensorProto? Stored(string value) =>
+        index.Constant(value) ?? (index.Producer(value) is { OpType: "Cast" or "Transpose" } turned && turned.IsStandard() ? Stored(turned.Input[0]) : null);
+
+    private IEnumerable<string> FewBits(NodeProto node)
+    {
+        var bits = ElementTypes.Bits((DataType)Stored(node.Input[0])!.DataType);
+        if (!policy.Bits.Contains(BitsForm.Blocked))
+            yield return $"{policy.Name} has no weights of {bits} bits";
+        if (model.Opset < (bits == 2 ? 25 : 21))
+            yield return $"{bits}-bit codes need operator set {(bits == 2 ? 25 : 21)}, not {model.Opset}";
+        if (Stored(node.InputOrEmpty(1)) is null)
+            yield return "its scale is not constant";
+    }
 
     private IEnumerable<string> Pair(NodeProto node)
     {
@@ -71,7 +91,7 @@ internal sealed class GraphConformance(OnnxModel model, GraphIndex index, Runtim
     {
         foreach (var input in NodeWeight.Inputs(node))
         {
-            if (Dequantized(node.InputOrEmpty(input)) is not { } weight || index.Constant(weight.Input[0]) is not { } codes)
+            if (Dequantized(node.InputOrEmpty(input)) is not { } weight || IsFewBits(weight) || index.Constant(weight.Input[0]) is not { } codes)
                 continue;
             if (!Forms(node.OpType).Contains(QuantizedForm.Static))
                 yield return $"{policy.Name} has no {node.OpType} with calibrated activations";

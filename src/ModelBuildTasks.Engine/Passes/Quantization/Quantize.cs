@@ -1,6 +1,7 @@
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Quantization;
+using ModelBuildTasks.Engine.Passes.Quantization.Bits;
 using ModelBuildTasks.Engine.Passes.Quantization.Equalization;
 using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 using ModelBuildTasks.Engine.Passes.Quantization.Search;
@@ -22,6 +23,8 @@ public static class Quantize
     /// <exception cref="Diagnostics.ModelBuildException">MBT2004: the model does not run on the calibration data.</exception>
     public static PassResult Run(OnnxModel model, QuantizePlan plan, PassContext context)
     {
+        if (plan.Bits is not null)
+            return BitsPass.Run(model, plan, context);
         if (!context.Runtime.Formats.HalfArithmetic)
             model = WideArithmetic.Apply(model) ?? model;
         var searches = plan.Activations == ActivationMode.Auto && context.Calibration is not null;

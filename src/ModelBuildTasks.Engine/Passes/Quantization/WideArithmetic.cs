@@ -17,7 +17,8 @@ internal static class WideArithmetic
     public static OnnxModel? Apply(OnnxModel model)
     {
         var graphs = model.Graph.WithBodies().ToList();
-        if (!graphs.Any(g => g.Initializer.Any(IsHalf) || g.Input.Any(i => IsHalf(i.Type))) || !graphs.TrueForAll(CanWiden)
+        var stored = Stored(graphs);
+        if (!graphs.Any(g => g.Initializer.Any(t => IsHalf(t) && !stored.Contains(t.Name)) || g.Input.Any(i => IsHalf(i.Type))) || !graphs.TrueForAll(CanWiden)
             || model.Graph.Output.Any(o => !model.Graph.Node.Any(n => n.Output.Contains(o.Name))))
         {
             return null;
@@ -27,7 +28,7 @@ internal static class WideArithmetic
         var names = new NameAllocator(clone);
         foreach (var graph in clone.Graph.WithBodies().ToList())
         {
-            foreach (var tensor in graph.Initializer.Where(IsHalf).ToList())
+            foreach (var tensor in graph.Initializer.Where(t => IsHalf(t) && !stored.Contains(t.Name)).ToList())
                 GraphEdit.ReplaceInitializer(graph, tensor, Wide(clone, tensor));
             foreach (var attribute in graph.Node.SelectMany(n => n.Attribute))
             {
@@ -43,6 +44,21 @@ internal static class WideArithmetic
 
         Borders(clone.Graph, names);
         return clone;
+    }
+
+    /// <summary>What is float16 in the file only: nothing but Casts reads it.</summary>
+    private static HashSet<string> Stored(IEnumerable<GraphProto> graphs)
+    {
+        var (cast, read) = (new HashSet<string>(), new HashSet<string>());
+        foreach (var graph in graphs)
+        {
+            read.UnionWith(graph.Output.Select(o => o.Name));
+            foreach (var node in graph.Node)
+                (node.Is("Cast") && node.Int("to") == (long)DataType.Float ? cast : read).UnionWith(node.Input);
+        }
+
+        cast.ExceptWith(read);
+        return cast;
     }
 
     private static bool CanWiden(GraphProto graph) =>

@@ -69,16 +69,24 @@ internal sealed class QuadraticForm
     /// <param name="limit">Largest code.</param>
     /// <param name="error">Gets q − w/scale.</param>
     /// <returns>eᵀHe.</returns>
-    public double NearestPlane(ReadOnlySpan<double> weight, int limit, Span<double> error)
+    public double NearestPlane(ReadOnlySpan<double> weight, int limit, Span<double> error) => NearestPlane(weight, new Integers(limit), error);
+
+    /// <summary>The same for values of any grid.</summary>
+    /// <param name="weight">w.</param>
+    /// <param name="grid">The values that a column may have.</param>
+    /// <param name="error">Gets ŵ − w.</param>
+    /// <returns>eᵀHe.</returns>
+    public double NearestPlane<TGrid>(ReadOnlySpan<double> weight, TGrid grid, Span<double> error) where TGrid : IColumnGrid
     {
         Span<double> sums = new double[Size];
         double value = 0;
         for (var k = Size - 1; k >= 0; k--)
         {
             var row = _lower.AsSpan(k * Size, k + 1);
-            var w = weight[_order[k]];
-            var e = Math.Clamp(Math.Round(w - sums[k] / row[k]), -limit, limit) - w;
-            error[_order[k]] = e;
+            var column = _order[k];
+            var w = weight[column];
+            var e = grid.Nearest(column, w - sums[k] / row[k]) - w;
+            error[column] = e;
             // The columns of Lᵀe come out one by one.
             var rest = row[k] * e + sums[k];
             value += rest * rest;
@@ -95,7 +103,14 @@ internal sealed class QuadraticForm
     /// <param name="limit">Largest code.</param>
     /// <param name="error">q − w/scale, changed in place.</param>
     /// <returns>eᵀHe at the end.</returns>
-    public double CoordinateDescent(ReadOnlySpan<double> weight, int limit, Span<double> error)
+    public double CoordinateDescent(ReadOnlySpan<double> weight, int limit, Span<double> error) => CoordinateDescent(weight, new Integers(limit), error);
+
+    /// <summary>The same for values of any grid.</summary>
+    /// <param name="weight">w.</param>
+    /// <param name="grid">The values that a column may have.</param>
+    /// <param name="error">ŵ − w, changed in place.</param>
+    /// <returns>eᵀHe at the end.</returns>
+    public double CoordinateDescent<TGrid>(ReadOnlySpan<double> weight, TGrid grid, Span<double> error) where TGrid : IColumnGrid
     {
         const int Passes = 30;
         Span<double> gradient = new double[Size];
@@ -110,11 +125,12 @@ internal sealed class QuadraticForm
                 var curvature = H[i * Size + i];
                 var ideal = -gradient[i] / curvature;
                 // A tie is no gain, and would never end.
-                if (Math.Abs(ideal) < 0.5 + 1e-9)
+                if (Math.Abs(ideal) < (0.5 + 1e-9) * grid.Distance(i))
                     continue;
-                var code = Math.Round(weight[i] + error[i]);
-                var step = Math.Clamp(code + Math.Round(ideal), -limit, limit) - code;
-                if (step == 0)
+                var now = weight[i] + error[i];
+                var step = grid.Nearest(i, now + ideal) - now;
+                // What a step gains; one between codes that rounding of doubles makes is none.
+                if (!(Math.Abs(step) > 0.5 * grid.Distance(i)))
                     continue;
                 error[i] += step;
                 TensorPrimitives.MultiplyAdd(H.AsSpan(i * Size, Size), step, gradient, gradient);
@@ -123,6 +139,13 @@ internal sealed class QuadraticForm
         }
 
         return TensorPrimitives.Dot(gradient, error);
+    }
+
+    private readonly struct Integers(int limit) : IColumnGrid
+    {
+        public double Nearest(int column, double value) => Math.Clamp(Math.Round(value), -limit, limit);
+
+        public double Distance(int column) => 1;
     }
 
     private double[] Cholesky()
@@ -145,4 +168,14 @@ internal sealed class QuadraticForm
 
         return lower;
     }
+}
+
+/// <summary>The values that the weights of a row may have, column by column.</summary>
+internal interface IColumnGrid
+{
+    /// <summary>The value nearest to one wished for.</summary>
+    double Nearest(int column, double value);
+
+    /// <summary>What is between neighbouring values.</summary>
+    double Distance(int column);
 }

@@ -75,7 +75,8 @@ internal sealed class WeightRounding(RoundingData data, QuantizePlan plan, int t
     /// <summary>Whether data for a weight is known.</summary>
     public bool Knows(NodeWeight weight) => data.Of(weight).Count > 0;
 
-    private static double[] Moments(IReadOnlyList<GramMatrix> grams, int group, bool centered)
+    /// <summary>The moments of all matrices together, each with the weight of its rows.</summary>
+    public static double[] Moments(IReadOnlyList<GramMatrix> grams, int group, bool centered)
     {
         if (grams.Count == 1)
             return grams[0].Moments(group, centered);

@@ -1,11 +1,12 @@
 using System.Runtime.InteropServices;
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.Quantization.Bits;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes.Quantization.Storage;
 
 /// <summary>
-/// Float constants of few distinct values, such as attention masks, are stored as one byte an element and a table of the values. The
+/// Float constants of few distinct values, such as attention masks, are stored as one byte an element or less and a table of the values. The
 /// runtime looks the values up when it loads the model: nothing is rounded.
 /// </summary>
 internal static class ExactPalettes
@@ -14,6 +15,9 @@ internal static class ExactPalettes
 
     // Two nodes, a table and their names.
     private const int Overhead = 200;
+
+    // Three more nodes and their constants.
+    private const int PackedOverhead = 500;
 
     /// <summary>Stores what is left in float in the main graph and has few values as codes.</summary>
     /// <returns>Bytes that are no longer stored.</returns>
@@ -32,10 +36,11 @@ internal static class ExactPalettes
             var length = model.ByteLength(tensor);
             if ((DataType)tensor.DataType != DataType.Float || length * 3 / 4 <= Overhead || listed.Contains(tensor.Name) || Codes(model.ReadBytes(tensor)) is not { } palette)
                 continue;
-            var less = length - palette.Codes.Length - 4L * palette.Values.Length - Overhead;
+            var width = Width(palette.Values.Length, palette.Codes.Length, model.Opset);
+            var less = length - BitPacking.Length(palette.Codes.Length, width) - 4L * palette.Values.Length - (width == 8 ? Overhead : PackedOverhead);
             if (less <= 0)
                 continue;
-            var codes = context.Add<byte>(graph, "c", DataType.Uint8, tensor.Dims, palette.Codes);
+            var codes = width == 8 ? context.Add<byte>(graph, "c", DataType.Uint8, tensor.Dims, palette.Codes) : Packed(context, graph, tensor, palette.Codes, width, nodes);
             var values = context.Add<float>(graph, "t", DataType.Float, [palette.Values.Length], palette.Values);
             var picked = context.Fresh("i");
             // Gather takes no bytes as indices.
@@ -52,6 +57,17 @@ internal static class ExactPalettes
         graph.Node.Clear();
         graph.Node.AddRange(nodes);
         return saved;
+    }
+
+    // Bits that an index takes; of what does not fill whole bytes 8.
+    private static int Width(int values, int count, long opset) =>
+        opset >= BitUnpacking.Opset ? new[] { 1, 2, 4 }.FirstOrDefault(w => values <= 1 << w && count * (long)w % 8 == 0, 8) : 8;
+
+    private static string Packed(RewriteContext context, GraphProto graph, TensorProto tensor, byte[] codes, int width, List<NodeProto> nodes)
+    {
+        var (unpacked, shaped) = (BitUnpacking.Unpack(context, graph, codes, width, 0, nodes), context.Fresh("i"));
+        nodes.Add(GraphExtensions.Node("Reshape", [unpacked, BitUnpacking.Longs(context, graph, [.. tensor.Dims])], [shaped]));
+        return shaped;
     }
 
     /// <summary>The distinct values in order of their bits (so that -0, NaN and infinities stay what they are), and each element's index; null when there are too many.</summary>

@@ -53,18 +53,21 @@ internal static class TransposedTwins
     }
 
     /// <summary>The float weights among the choices that are transpositions of a table: both have to be rounded alike to be stored once.</summary>
-    public static IReadOnlyList<NodeWeight> Of(OnnxModel model, IReadOnlyList<FormChoice> choices)
+    public static IReadOnlyList<NodeWeight> Of(OnnxModel model, IReadOnlyList<FormChoice> choices) => [.. Pairs(model, choices).Keys];
+
+    /// <summary>The same, each with its table.</summary>
+    public static IReadOnlyDictionary<NodeWeight, NodeWeight> Pairs(OnnxModel model, IReadOnlyList<FormChoice> choices)
     {
         var tables = choices.Where(c => c.Node.OpType == "Gather" && c.Form is not null).SelectMany(c => c.Weights).Where(w => w.Tensor.Dims.Count == 2).ToList();
+        var twins = new Dictionary<NodeWeight, NodeWeight>(ReferenceEqualityComparer.Instance);
         if (tables.Count == 0)
-            return [];
-        var twins = new List<NodeWeight>();
+            return twins;
         foreach (var weight in choices.Where(c => c.Node.OpType != "Gather").SelectMany(c => c.Weights).Where(w => w.Tensor.Dims.Count == 2))
         {
-            if (tables.Any(t => t.Type == weight.Type && t.Tensor.Dims[0] == weight.Tensor.Dims[1] && t.Tensor.Dims[1] == weight.Tensor.Dims[0]
-                && IsTransposed(model.ReadFloats(t.Tensor), model.ReadFloats(weight.Tensor), (int)t.Tensor.Dims[0], (int)t.Tensor.Dims[1])))
+            if (tables.FirstOrDefault(t => t.Type == weight.Type && t.Tensor.Dims[0] == weight.Tensor.Dims[1] && t.Tensor.Dims[1] == weight.Tensor.Dims[0]
+                && IsTransposed(model.ReadFloats(t.Tensor), model.ReadFloats(weight.Tensor), (int)t.Tensor.Dims[0], (int)t.Tensor.Dims[1])) is { } table)
             {
-                twins.Add(weight);
+                twins[weight] = table;
             }
         }
 

@@ -1,0 +1,96 @@
+using ModelBuildTasks.Engine.Manifest;
+using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
+using ModelBuildTasks.Engine.Statistics;
+
+namespace ModelBuildTasks.Engine.Passes.Quantization.Bits;
+
+/// <summary>Finds the codes of weights as the plan says.</summary>
+/// <param name="model">The float model.</param>
+/// <param name="plan">What is asked for.</param>
+/// <param name="data">Gram matrices of the weights' inputs, or null without data.</param>
+/// <param name="forms">Which form each weight gets.</param>
+/// <param name="threads">Threads to use; the result does not depend on it.</param>
+internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData? data, BitForms forms, int threads)
+{
+    // Below this float16 has too few digits for a scale.
+    private const float LeastHalf = 1e-4f;
+
+    /// <summary>Codes of a weight, whether their scales are float16, and how near they come, in dB.</summary>
+    public (BitWeight Weight, bool Halves, double Sqnr) Quantize(NodeWeight weight, BitChoice? other = null)
+    {
+        var grid = other?.Grid ?? Grid(plan);
+        var layout = RowLayout.Of(weight)!.Value;
+        var group = forms.Group(weight, layout, grid.Bits, other?.Group ?? plan.Group);
+        var values = model.ReadFloats(weight.Tensor);
+        var grams = data?.Of(weight) ?? [];
+        var rows = grams.Count > 0 ? WeightRows.Of(weight, grams[0].Geometry) : null;
+        var moments = rows is null ? null : Enumerable.Range(0, rows.Groups).Select(g => WeightRounding.Moments(grams, g, centered: false)).ToArray();
+        // Columns that are read more strongly count more, where all rows read the same.
+        var importance = moments is [var one] ? Importance(one, layout.Columns) : [];
+        BitWeight Find(bool halves) => plan.Method == BitsMethod.Hqq ? HalfQuadratic.Quantize(values, layout, grid, group, halves, threads)
+            : RoundToNearest.Quantize(values, layout, grid, group, importance, halves, threads);
+        var result = Find(true);
+        var halves = Array.TrueForAll(result.Scales, s => s is >= LeastHalf and < 65504);
+        if (!halves)
+            result = Find(false);
+        if (moments is not null)
+        {
+            var forms = new QuadraticForm[moments.Length];
+            Parallel.For(0, forms.Length, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, threads) }, g => forms[g] = new QuadraticForm(moments[g], layout.Columns, RowRounding.Damping, RowRounding.Shrinkage));
+            result = GridRounding.Round(values, result, row => forms[rows!.Group(row)], halves, threads);
+        }
+
+        return (result, halves, Sqnr(values, result.Decode()));
+    }
+
+    /// <summary>The form that a weight gets, and its bits.</summary>
+    public (BitsForm Form, int Bits) Form(NodeWeight weight, BitChoice? other = null)
+    {
+        var grid = other?.Grid ?? Grid(plan);
+        return (plan.Bits == 1 ? BitsForm.Stored : forms.Of(weight, grid.Bits, forms.Group(weight, RowLayout.Of(weight)!.Value, grid.Bits, other?.Group ?? plan.Group)), grid.Bits);
+    }
+
+    /// <summary>Planes of a weight, whether their scales are float16, and how near they come, in dB.</summary>
+    public (BitPlanes Weight, bool Halves, double Sqnr) Planes(NodeWeight weight)
+    {
+        var layout = RowLayout.Of(weight)!.Value;
+        var values = model.ReadFloats(weight.Tensor);
+        BitPlanes Find(bool halves) => BitPlanes.Of(values, layout, BitForms.Divisor(layout.Columns, plan.Group), plan.Planes, halves, threads);
+        var planes = Find(true);
+        // They are stored doubled. A plane of nothing has a scale of 0.
+        var halves = Array.TrueForAll(planes.Scales, s => s is 0 or >= LeastHalf and < 32752);
+        if (!halves)
+            planes = Find(false);
+        return (planes, halves, Sqnr(values, planes.Decode()));
+    }
+
+    /// <summary>The numbers of a plan; of a budget those of its average.</summary>
+    public static BitGrid Grid(BitsPlan plan) =>
+        plan.Ternary ? BitGrid.Ternary : BitGrid.Of(plan.Average is { } average ? (int)Math.Round(average) : plan.Bits, plan.Symmetric);
+
+    private static float[] Importance(double[] moments, int columns)
+    {
+        var diagonal = new float[columns];
+        for (var c = 0; c < columns; c++)
+            diagonal[c] = (float)moments[c * columns + c];
+        var mean = diagonal.Average();
+        if (!(mean > 0) || !float.IsFinite(mean))
+            return [];
+        for (var c = 0; c < columns; c++)
+            diagonal[c] = diagonal[c] / mean + (float)RowRounding.Damping;
+        return diagonal;
+    }
+
+    private static double Sqnr(float[] values, float[] decoded)
+    {
+        double power = 0, noise = 0;
+        for (var i = 0; i < values.Length; i++)
+        {
+            power += (double)values[i] * values[i];
+            noise += ((double)values[i] - decoded[i]) * ((double)values[i] - decoded[i]);
+        }
+
+        return noise <= 0 ? 200 : power <= 0 ? 0 : Math.Min(200, 10 * Math.Log10(power / noise));
+    }
+}

@@ -1,0 +1,160 @@
+using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
+
+namespace ModelBuildTasks.Engine.Passes.Quantization.Bits;
+
+/// <summary>
+/// Codes for the least output error at scales that are found before (GPTQ with static groups): the better of nearest and nearest plane,
+/// each followed by coordinate descent; then scales that fit the codes best, and codes for those, as long as that helps.
+/// </summary>
+internal static class GridRounding
+{
+    private const int Refits = 3;
+
+    /// <summary>A better weight for the outputs. Rows are independent: the result does not depend on threads.</summary>
+    /// <param name="values">The weight in the order of its tensor.</param>
+    /// <param name="start">Scales and zeros, see <see cref="RoundToNearest"/>.</param>
+    /// <param name="form">The output error of a row.</param>
+    /// <param name="halves">Whether scales are stored as float16.</param>
+    /// <param name="threads">Threads to use.</param>
+    public static BitWeight Round(float[] values, BitWeight start, Func<int, QuadraticForm> form, bool halves, int threads)
+    {
+        var result = start with { Codes = (byte[])start.Codes.Clone(), Scales = (float[])start.Scales.Clone() };
+        Parallel.For(0, start.Layout.Rows, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, threads) }, row => Row(values, result, row, form(row), halves));
+        return result;
+    }
+
+    private static void Row(float[] values, BitWeight weight, int row, QuadraticForm form, bool halves)
+    {
+        var (layout, columns) = (weight.Layout, weight.Layout.Columns);
+        var wanted = new double[columns];
+        for (var c = 0; c < columns; c++)
+            wanted[c] = values[layout.Index(row, c)];
+        var scales = new double[weight.Groups];
+        var zeros = new int[weight.Groups];
+        for (var g = 0; g < scales.Length; g++)
+            (scales[g], zeros[g]) = (weight.Scales[row * scales.Length + g], weight.Zero(row * scales.Length + g));
+        var grid = new Grid(scales, zeros, weight.Group, weight.Grid.Top);
+
+        var error = new double[columns];
+        for (var c = 0; c < columns; c++)
+            error[c] = grid.Nearest(c, wanted[c]) - wanted[c];
+        var least = form.CoordinateDescent(wanted, grid, error);
+        var other = new double[columns];
+        form.NearestPlane(wanted, grid, other);
+        if (form.CoordinateDescent(wanted, grid, other) is var value && value < least)
+            (least, error) = (value, other);
+
+        for (var refit = 0; refit < Refits; refit++)
+        {
+            var codes = Codes(grid, wanted, error);
+            if (Fit(form, wanted, codes, grid, halves) is not { } fitted)
+                break;
+            var trial = new Grid(fitted, zeros, weight.Group, weight.Grid.Top);
+            var rest = new double[columns];
+            for (var c = 0; c < columns; c++)
+                rest[c] = trial.Value(c, codes[c]) - wanted[c];
+            var found = form.CoordinateDescent(wanted, trial, rest);
+            if (!(found < least * (1 - 1e-6)))
+                break;
+            (least, error, grid) = (found, rest, trial);
+        }
+
+        var best = Codes(grid, wanted, error);
+        for (var c = 0; c < columns; c++)
+            weight.Codes[layout.Index(row, c)] = (byte)best[c];
+        for (var g = 0; g < scales.Length; g++)
+            weight.Scales[row * scales.Length + g] = (float)grid.Scale(g);
+    }
+
+    private static int[] Codes(Grid grid, double[] wanted, double[] error) => [.. wanted.Select((w, c) => grid.Code(c, w + error[c]))];
+
+    /// <summary>The scales for which (Cs − w)ᵀH(Cs − w) is least, C having the codes of a group in its column; null where they would not be positive.</summary>
+    private static double[]? Fit(QuadraticForm form, double[] wanted, int[] codes, Grid grid, bool halves)
+    {
+        var (n, groups) = (form.Size, grid.Groups);
+        var products = new double[groups * n];
+        for (var c = 0; c < n; c++)
+        {
+            var code = (double)(codes[c] - grid.Zero(c));
+            if (code != 0)
+            {
+                var into = products.AsSpan(grid.Group(c) * n, n);
+                System.Numerics.Tensors.TensorPrimitives.MultiplyAdd(form.H.AsSpan(c * n, n), code, into, into);
+            }
+        }
+
+        var normal = new double[groups * groups];
+        var right = new double[groups];
+        for (var g = 0; g < groups; g++)
+        {
+            var row = products.AsSpan(g * n, n);
+            right[g] = System.Numerics.Tensors.TensorPrimitives.Dot<double>(row, wanted);
+            for (var c = 0; c < n; c++)
+                normal[g * groups + grid.Group(c)] += row[c] * (codes[c] - grid.Zero(c));
+        }
+
+        for (var g = 0; g < groups; g++)
+        {
+            // A group of zeros has no scale to fit.
+            if (normal[g * groups + g] <= 0)
+                (normal[g * groups + g], right[g]) = (1, grid.Scale(g));
+        }
+
+        if (!Solve(normal, right, groups))
+            return null;
+        for (var g = 0; g < groups; g++)
+        {
+            if (halves)
+                right[g] = (float)(Half)right[g];
+            if (!(right[g] > 0) || !double.IsFinite(right[g]))
+                return null;
+        }
+
+        return right;
+    }
+
+    /// <summary>Gauss elimination of a symmetric positive definite matrix.</summary>
+    private static bool Solve(double[] matrix, double[] right, int n)
+    {
+        for (var k = 0; k < n; k++)
+        {
+            if (!(matrix[k * n + k] > 1e-300))
+                return false;
+            for (var i = k + 1; i < n; i++)
+            {
+                var factor = matrix[i * n + k] / matrix[k * n + k];
+                for (var j = k; j < n; j++)
+                    matrix[i * n + j] -= factor * matrix[k * n + j];
+                right[i] -= factor * right[k];
+            }
+        }
+
+        for (var k = n - 1; k >= 0; k--)
+        {
+            for (var j = k + 1; j < n; j++)
+                right[k] -= matrix[k * n + j] * right[j];
+            right[k] /= matrix[k * n + k];
+        }
+
+        return true;
+    }
+
+    private readonly struct Grid(double[] scales, int[] zeros, int group, int top) : IColumnGrid
+    {
+        public int Groups => scales.Length;
+
+        public int Group(int column) => column / group;
+
+        public double Scale(int g) => scales[g];
+
+        public int Zero(int column) => zeros[column / group];
+
+        public int Code(int column, double value) => (int)Math.Clamp(Math.Round(value / scales[column / group]) + zeros[column / group], 0, top);
+
+        public double Value(int column, int code) => scales[column / group] * (code - zeros[column / group]);
+
+        public double Nearest(int column, double value) => Value(column, Code(column, value));
+
+        public double Distance(int column) => scales[column / group];
+    }
+}
