@@ -100,6 +100,12 @@ public static class DiagnosticCodes
     /// <summary>The runtime has no weights of the width that is asked for.</summary>
     public const string NoSuchWeights = "MBT2026";
 
+    /// <summary>What does not fit into memory cannot be kept in a temporary file.</summary>
+    public const string CannotSpill = "MBT2035";
+
+    /// <summary>A tensor that a pass has to read at once has more elements than an array can have.</summary>
+    public const string TensorTooLarge = "MBT2036";
+
     // MBT3xxx: gates.
 
     /// <summary>Accuracy is outside its limits.</summary>
