@@ -12,7 +12,12 @@ internal static class PassBinder
         {
             var member = pass.Members[0];
             var options = (ObjectValue)member.Value;
-            return pass.Form == "prune" ? Prune(member, options, problems) : (PassPlan)Quantize(member, options, problems);
+            return pass.Form switch
+            {
+                "prune" => Prune(member, options, problems),
+                "float16" => Float16(member, options, problems),
+                _ => (PassPlan)Quantize(member, options, problems),
+            };
         }),
     ];
 
@@ -34,6 +39,7 @@ internal static class PassBinder
                 "static" => QuantizedForm.Static,
                 "dynamic" => QuantizedForm.Dynamic,
                 "weights" => QuantizedForm.Weights,
+                "float16" => QuantizedForm.Half,
                 _ => null,
             },
             From = Texts(subgraph?["from"]),
@@ -66,6 +72,14 @@ internal static class PassBinder
         if (amount >= 1)
             problems.Add(("an amount of 100% leaves nothing of a layer", options["amount"]!));
         return new(member.KeyLocation, amount);
+    }
+
+    private static Float16Plan Float16(Member member, ObjectValue options, ICollection<(string, Value)> problems)
+    {
+        var compute = options.Get<bool>("compute");
+        if (compute == false && options.Has("keep_io"))
+            problems.Add(("'keep_io' has a meaning only with arithmetic in float16, which 'compute: false' excludes", options["keep_io"]!));
+        return new(member.KeyLocation) { Compute = compute, KeepIo = options.Get<bool>("keep_io") ?? true };
     }
 
     private static QuantizePlan Quantize(Member member, ObjectValue options, ICollection<(string, Value)> problems)

@@ -13,8 +13,9 @@ internal static class PassOrder
 {
     private static readonly PassDemands[] Demands =
     [
-        new("prune", [], [("quantize", "weights in 8 bits have lost the small differences that pruning chooses by; prune first")]),
-        new("quantize", [], [("quantize", "weights are stored in 8 bits already; keep one quantize")]),
+        new("prune", [], [("quantize", "weights in 8 bits have lost the small differences that pruning chooses by; prune first"), ("float16", "weights are rounded already; prune first")]),
+        new("quantize", [], [("quantize", "weights are stored in 8 bits already; keep one quantize"), ("float16", "weights are rounded already, and rounding twice loses more; quantize first, and float16 takes what stays in float")]),
+        new("float16", [], [("float16", "weights are in float16 already; keep one float16")]),
     ];
 
     /// <summary>Reports every pass that cannot stand where it stands.</summary>

@@ -109,6 +109,19 @@ public sealed record QuantizePlan(SourceLocation Location) : PassPlan(Location)
     public bool SmoothQuant { get; init; } = true;
 }
 
+/// <summary><c>float16: { compute: false, keep_io: true }</c>.</summary>
+public sealed record Float16Plan(SourceLocation Location) : PassPlan(Location)
+{
+    /// <inheritdoc/>
+    public override string Name => "float16";
+
+    /// <summary>Whether the graph computes in float16, or weights are only stored so; null for what the runtime is made for.</summary>
+    public bool? Compute { get; init; }
+
+    /// <summary>For arithmetic in float16: whether inputs and outputs of the model stay float32.</summary>
+    public bool KeepIo { get; init; } = true;
+}
+
 /// <summary>An exception: for the nodes that it matches, or, with <see cref="TensorPattern"/>, for the values that it matches.</summary>
 /// <param name="Location">Where it stands.</param>
 /// <param name="Operators">Operator types; empty for all.</param>

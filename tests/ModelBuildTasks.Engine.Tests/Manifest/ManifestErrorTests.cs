@@ -83,7 +83,7 @@ public sealed class ManifestErrorTests
     [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { macs: 30%, amount: 3% } } ] } ]", "2:50 MBT1010 'macs'")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: { weights: int4 } } ] } ]", "2:62 MBT1010 'int4'")]
     [DataRow("targets: [ { model: a.onnx, recipe: sparse-int8 } ]", "2:37 MBT1010 'sparse-int8'")]
-    [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { op: Gemm }, quantize: float16 } ] } ]", "2:85 MBT1010 'float16'")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { op: Gemm }, quantize: int16 } ] } ]", "2:85 MBT1010 'int16'")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { tensor: x }, range: [1, 0] } ] } ]", "2:83 MBT1006 a range is")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { op: Gemm, tensor: x }, range: [0, 1] } ] } ]", "2:63 MBT1002 unknown key 'op'")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { subgraph: {} }, quantize: none } ] } ]", "2:73 MBT1005 'subgraph' needs from or to")]

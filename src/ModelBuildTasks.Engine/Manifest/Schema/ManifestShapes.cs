@@ -7,7 +7,7 @@ namespace ModelBuildTasks.Engine.Manifest.Schema;
 /// <summary>The manifest as data: the parser checks by it and the JSON Schema is made from it.</summary>
 internal static class ManifestShapes
 {
-    private static readonly string[] RecipesNotYet = ["int4", "float16", "binary", "sparse-int8", "smallest", "fastest"];
+    private static readonly string[] RecipesNotYet = ["int4", "binary", "sparse-int8", "smallest", "fastest"];
 
     /// <summary>Passes of a target, in order.</summary>
     public static ListShape Passes { get; } = new(
@@ -15,9 +15,10 @@ internal static class ManifestShapes
         [
             new("prunePass", "Sets the smallest weights of each layer to zero.", [new("prune", PassShapes.Prune, "Sets the smallest weights of each layer to zero.") { Required = true }]),
             new("quantizePass", "Stores weights, and where it pays computes, in 8 bits.", [new("quantize", PassShapes.Quantize, "Stores weights, and where it pays computes, in 8 bits.") { Required = true }]),
+            new("float16Pass", "Stores weights in float16, or computes in it.", [new("float16", PassShapes.Float16, "Stores weights in float16, or computes in it where the runtime is made for that.") { Required = true }]),
         ])
         {
-            NotYet = ["distill", "float16", "cluster", "store"],
+            NotYet = ["distill", "cluster", "store"],
         },
         Min: 0);
 

@@ -74,6 +74,15 @@ internal static class PassShapes
         MayBeEmpty = true,
     };
 
+    public static ObjectShape Float16 { get; } = new("float16", "float16 as a form of storage or as arithmetic.",
+    [
+        new("compute", Scalars.Boolean, "Whether the graph computes in float16 (by default as the runtime is made for it), or weights are only stored so and cast to float32 when the model is loaded."),
+        new("keep_io", Scalars.Boolean, "With arithmetic in float16: whether inputs and outputs of the model stay float32 (default true)."),
+    ])
+    {
+        MayBeEmpty = true,
+    };
+
     public static ListShape Rules { get; } = new(
         new FormsShape("rule", "rule",
         [
@@ -86,8 +95,9 @@ internal static class PassShapes
                         ("static", "8 bit with calibrated activations"),
                         ("dynamic", "8 bit with ranges of activations found at run time"),
                         ("weights", "8 bit weights with float arithmetic"),
+                        ("float16", "float16 weights with float arithmetic"),
                     ],
-                    ["float16", "int16"]), "What happens to them; a form that the runtime has not, or that does not fit a node, leaves it float.") { Required = true },
+                    ["int16"]), "What happens to them; a form that the runtime has not, or that does not fit a node, leaves it float.") { Required = true },
                 new("match", NodeMatch(), "Which nodes.") { Required = true },
             ]),
             new("tensorRule", "A range that is fixed for the values that it matches.",

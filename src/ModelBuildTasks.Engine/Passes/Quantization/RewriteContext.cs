@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.HalfPrecision;
 using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
@@ -59,6 +60,18 @@ internal sealed class RewriteContext(OnnxModel model, QuantizePlan plan, NumberF
     {
         if (!_constants.TryGetValue((Number(graph), key), out var name))
             _constants[(Number(graph), key)] = name = Add(graph, prefix, type, dims, values);
+        return name;
+    }
+
+    /// <summary>The float16 values of a float32 weight, once for all that read it.</summary>
+    public string SharedHalf(GraphProto graph, string weight, TensorProto tensor)
+    {
+        if (!_constants.TryGetValue((Number(graph), $"h {weight}"), out var name))
+        {
+            _constants[(Number(graph), $"h {weight}")] = name = Fresh("h");
+            graph.Initializer.Add(HalfConversion.Tensor(Model, name, tensor));
+        }
+
         return name;
     }
 

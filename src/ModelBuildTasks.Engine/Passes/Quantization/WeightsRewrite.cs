@@ -104,14 +104,11 @@ internal sealed class WeightsRewrite(RewriteContext context)
         var key = (context.Number(graph), name);
         if (_halves.TryGetValue(key, out var known))
             return known;
-        var half = context.Add<Half>(graph, "h", DataType.Float16, weight.Tensor.Dims, [.. context.Model.ReadFloats(weight.Tensor).Select(ToHalf)]);
+        var half = context.SharedHalf(graph, name, weight.Tensor);
         var real = context.Fresh("v");
         nodes.Add(GraphExtensions.Node("Cast", [half], [real]).Set("to", (long)weight.Type));
         return _halves[key] = real;
     }
-
-    /// <summary>The nearest float16; beyond its range the largest, not infinity.</summary>
-    internal static Half ToHalf(float value) => (Half)Math.Clamp(value, (float)System.Half.MinValue, (float)System.Half.MaxValue);
 
     private void Lookup(GraphProto graph, NodeProto node, FormChoice choice, List<NodeProto> nodes)
     {
@@ -119,7 +116,7 @@ internal sealed class WeightsRewrite(RewriteContext context)
         if (choice.Form == QuantizedForm.Half)
         {
             var rows = context.Fresh("q");
-            var halves = context.Shared<Half>(graph, $"h {node.Input[0]}", "h", DataType.Float16, weight.Tensor.Dims, [.. context.Model.ReadFloats(weight.Tensor).Select(ToHalf)]);
+            var halves = context.SharedHalf(graph, node.Input[0], weight.Tensor);
             nodes.Add(GraphExtensions.Node("Gather", [halves, node.Input[1]], [rows], node.Name));
             nodes.Add(GraphExtensions.Node("Cast", [rows], [node.Output[0]]).Set("to", (long)weight.Type));
             context.Decide(choice, "float16 weights", null, 2 * weight.Count);

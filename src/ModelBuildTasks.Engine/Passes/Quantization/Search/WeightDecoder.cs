@@ -1,5 +1,6 @@
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.HalfPrecision;
 using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 
 namespace ModelBuildTasks.Engine.Passes.Quantization.Search;
@@ -17,7 +18,7 @@ internal sealed class WeightDecoder(OnnxModel model, QuantizePlan plan, NumberFo
     {
         var values = model.ReadFloats(weight.Tensor);
         if (form == QuantizedForm.Half)
-            return ([.. values.Select(v => (float)WeightsRewrite.ToHalf(v))], null);
+            return (HalfConversion.Round(values), null);
         var (quantized, _) = form == QuantizedForm.Weights ? _rewrite.Quantize(weight) : _rewrite.QuantizeForIntegers(weight);
         var corrected = bias is null ? null : _rewrite.CorrectBias(weight, weight.Node.Input[0], bias, quantized);
         for (var i = 0; i < values.Length; i++)

@@ -1,0 +1,17 @@
+using ModelBuildTasks.Engine.Manifest;
+using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.HalfPrecision;
+
+namespace ModelBuildTasks.Engine.Passes;
+
+/// <summary>
+/// float16: as a form of storage, with a Cast that the runtime does when it loads the model, or as arithmetic, for runtimes that are made for it.
+/// </summary>
+public static class Float16Pass
+{
+    /// <summary>Converts a copy of a model that was cleaned up.</summary>
+    /// <param name="model">The model; unchanged.</param>
+    /// <param name="plan">What is asked for.</param>
+    /// <param name="context">Policy, rules and calibration data.</param>
+    public static PassResult Run(OnnxModel model, Float16Plan plan, PassContext context) => new HalfStorage(model, context).Run();
+}
