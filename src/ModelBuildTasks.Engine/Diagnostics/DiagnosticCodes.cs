@@ -100,6 +100,9 @@ public static class DiagnosticCodes
     /// <summary>The runtime has no weights of the width that is asked for.</summary>
     public const string NoSuchWeights = "MBT2026";
 
+    /// <summary>A budget of bits that the weights do not fit into.</summary>
+    public const string BitBudget = "MBT2027";
+
     /// <summary>What does not fit into memory cannot be kept in a temporary file.</summary>
     public const string CannotSpill = "MBT2035";
 
