@@ -96,7 +96,7 @@ internal static class CompressVerb
         try
         {
             var plan = new Plan(Path.GetFullPath(model), new Dictionary<string, DatasetPlan>(), [target], []);
-            var result = Progress.Show(terminal, json, say => Compressor.Run(request with { Plan = plan, OutputDirectory = folder }, say, cancellation));
+            var result = Progress.Show(terminal, json, say => Compressor.Run(request with { Plan = plan, OutputDirectory = folder, Report = json }, say, cancellation));
             foreach (var file in result.Succeeded ? Directory.GetFiles(folder, name + ".onnx*") : [])
                 Failures.Writing(output, () => File.Move(file, Path.GetFileName(file) == name + ".onnx" ? output : Path.Combine(Path.GetDirectoryName(output)!, Path.GetFileName(file)), overwrite: true));
             if (!json)

@@ -112,6 +112,12 @@ public static class DiagnosticCodes
     /// <summary>The target framework has no decoder for the artifact's encoding.</summary>
     public const string NoDecoder = "MBT2032";
 
+    /// <summary>What does not fit into memory cannot be kept in a temporary file.</summary>
+    public const string CannotSpill = "MBT2035";
+
+    /// <summary>A tensor that a pass has to read at once has more elements than an array can have.</summary>
+    public const string TensorTooLarge = "MBT2036";
+
     // MBT3xxx: gates.
 
     /// <summary>Accuracy is outside its limits.</summary>

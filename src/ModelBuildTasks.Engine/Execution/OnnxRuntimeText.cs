@@ -9,7 +9,17 @@ internal static partial class OnnxRuntimeText
     private const int MaxLength = 500;
 
     /// <summary>Such as <c>ONNX Runtime 1.31.1</c>.</summary>
-    public static string NameAndVersion => $"ONNX Runtime {OrtEnv.Instance().GetVersionString()}";
+    public static string NameAndVersion
+    {
+        get
+        {
+            Telemetry.SwitchOff();
+            return $"ONNX Runtime {OrtEnv.Instance().GetVersionString()}";
+        }
+    }
+
+    /// <summary>The same without loading the native library: the version of its binding.</summary>
+    public static string BoundVersion => $"ONNX Runtime {typeof(OrtEnv).Assembly.GetName().Version?.ToString(3)}";
 
     /// <summary>An error's message in one line, without the error class and the places in ONNX Runtime's own sources.</summary>
     public static string OneLine(Exception e)

@@ -1,3 +1,6 @@
+using System.Buffers;
+using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using ModelBuildTasks.Engine.Data;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
@@ -10,6 +13,9 @@ namespace ModelBuildTasks.Engine.Onnx;
 /// </summary>
 public sealed class OnnxModel : IDisposable
 {
+    // Halves and doubles are converted in parts of this many.
+    private const int ConversionLength = 1 << 14;
+
     internal OnnxModel(ModelProto proto, PayloadStore payloads, string? path = null)
     {
         Proto = proto;
@@ -72,7 +78,7 @@ public sealed class OnnxModel : IDisposable
     public byte[] ToBytes() => ModelWriter.ToBytes(this);
 
     /// <summary>Raw bytes of a tensor (little-endian, row-major); empty for a tensor without values.</summary>
-    public byte[] ReadBytes(TensorProto tensor) => tensor.HasPayloadRef ? Payloads[tensor.PayloadRef].ToArray() : [];
+    public byte[] ReadBytes(TensorProto tensor) => tensor.HasPayloadRef ? Payloads[tensor.PayloadRef].ToArray(tensor) : [];
 
     /// <summary>Bytes of a tensor's values; 0 for a tensor without values.</summary>
     internal long ByteLength(TensorProto tensor) => tensor.HasPayloadRef ? Payloads[tensor.PayloadRef].Length : 0;
@@ -81,22 +87,70 @@ public sealed class OnnxModel : IDisposable
     /// <exception cref="InvalidOperationException">Another element type.</exception>
     public float[] ReadFloats(TensorProto tensor)
     {
-        var bytes = ReadBytes(tensor);
+        var type = (DataType)tensor.DataType;
+        if (!ElementTypes.IsFloat(type))
+            throw new InvalidOperationException($"tensor '{tensor.Name}' is not a float tensor");
+        var values = GC.AllocateUninitializedArray<float>(TooLarge.Checked(ByteLength(tensor) * 8 / ElementTypes.Bits(type), tensor));
+        ReadFloats(tensor, 0, values);
+        return values;
+    }
+
+    /// <summary>Some values of a float32, float16, bfloat16 or float64 tensor as float32.</summary>
+    /// <param name="tensor">The tensor.</param>
+    /// <param name="first">Index of the first element.</param>
+    /// <param name="destination">Gets as many as it holds.</param>
+    /// <exception cref="InvalidOperationException">Another element type.</exception>
+    internal void ReadFloats(TensorProto tensor, long first, Span<float> destination)
+    {
+        if (destination.IsEmpty)
+            return;
+        var payload = Payloads[tensor.PayloadRef];
         switch ((DataType)tensor.DataType)
         {
             case DataType.Float:
-                return MemoryMarshal.Cast<byte, float>(bytes).ToArray();
+                payload.Read(first * 4, MemoryMarshal.AsBytes(destination));
+                break;
             case DataType.Float16:
-                var halves = MemoryMarshal.Cast<byte, Half>(bytes);
-                var widened = new float[halves.Length];
-                System.Numerics.Tensors.TensorPrimitives.ConvertToSingle(halves, widened);
-                return widened;
+                Convert<Half>(payload, first, destination, TensorPrimitives.ConvertToSingle);
+                break;
             case DataType.Bfloat16:
-                return Convert<ushort>(bytes, v => BitConverter.UInt32BitsToSingle((uint)v << 16));
+                Convert<ushort>(payload, first, destination, static (from, to) =>
+                {
+                    for (var i = 0; i < from.Length; i++)
+                        to[i] = BitConverter.UInt32BitsToSingle((uint)from[i] << 16);
+                });
+                break;
             case DataType.Double:
-                return Convert<double>(bytes, v => (float)v);
+                Convert<double>(payload, first, destination, static (from, to) =>
+                {
+                    for (var i = 0; i < from.Length; i++)
+                        to[i] = (float)from[i];
+                });
+                break;
             default:
                 throw new InvalidOperationException($"tensor '{tensor.Name}' is not a float tensor");
+        }
+    }
+
+    private delegate void Conversion<T>(ReadOnlySpan<T> from, Span<float> to);
+
+    private static void Convert<T>(Payload payload, long first, Span<float> destination, Conversion<T> convert) where T : unmanaged
+    {
+        var buffer = ArrayPool<T>.Shared.Rent(Math.Min(destination.Length, ConversionLength));
+        try
+        {
+            while (!destination.IsEmpty)
+            {
+                var part = buffer.AsSpan(0, Math.Min(destination.Length, ConversionLength));
+                payload.Read(first * Unsafe.SizeOf<T>(), MemoryMarshal.AsBytes(part));
+                convert(part, destination[..part.Length]);
+                first += part.Length;
+                destination = destination[part.Length..];
+            }
+        }
+        finally
+        {
+            ArrayPool<T>.Shared.Return(buffer);
         }
     }
 
@@ -144,9 +198,6 @@ public sealed class OnnxModel : IDisposable
 
     /// <summary>Closes the files behind the payloads, also those of clones.</summary>
     public void Dispose() => Payloads.Dispose();
-
-    private static float[] Convert<T>(byte[] bytes, Func<T, float> convert) where T : unmanaged =>
-        [.. MemoryMarshal.Cast<byte, T>(bytes).ToArray().Select(convert)];
 
     private static long[] Widen<T>(byte[] bytes, Func<T, long> convert) where T : unmanaged =>
         [.. MemoryMarshal.Cast<byte, T>(bytes).ToArray().Select(convert)];

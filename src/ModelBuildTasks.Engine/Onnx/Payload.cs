@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Security.Cryptography;
 using Microsoft.Win32.SafeHandles;
 
@@ -6,6 +7,11 @@ namespace ModelBuildTasks.Engine.Onnx;
 /// <summary>The values of one tensor as ONNX raw data: little-endian, row-major, 4- and 2-bit types packed low bits first. Immutable.</summary>
 internal abstract class Payload
 {
+    private const int PartBytes = 1 << 18;
+    private const int SampleBytes = 256;
+
+    private string? _hash;
+
     /// <summary>Bytes of raw data.</summary>
     public abstract long Length { get; }
 
@@ -14,15 +20,35 @@ internal abstract class Payload
     public abstract void Read(long offset, Span<byte> destination);
 
     /// <summary>All bytes, in a new array.</summary>
-    public byte[] ToArray()
+    /// <param name="tensor">Whose they are, for the error when they are too many.</param>
+    public byte[] ToArray(TensorProto? tensor = null)
     {
-        var bytes = new byte[Length];
+        var bytes = GC.AllocateUninitializedArray<byte>(TooLarge.Checked(Length, tensor));
         Read(0, bytes);
         return bytes;
     }
 
-    /// <summary>SHA-256 of all bytes, in lower-case hex.</summary>
-    public string Hash()
+    /// <summary>SHA-256 of all bytes, in lower-case hex. Computed once.</summary>
+    public string Hash() => _hash ??= ComputeHash();
+
+    /// <summary>The same for payloads with the same beginning, middle and end: most that differ are told apart by it, at the cost of three short reads.</summary>
+    public ulong Fingerprint()
+    {
+        // FNV-1a.
+        var print = 14695981039346656037;
+        Span<byte> sample = stackalloc byte[SampleBytes];
+        foreach (var at in new[] { 0, Length / 2, Math.Max(0, Length - SampleBytes) })
+        {
+            var part = sample[..(int)Math.Min(SampleBytes, Length - at)];
+            Read(at, part);
+            foreach (var value in part)
+                print = (print ^ value) * 1099511628211;
+        }
+
+        return print;
+    }
+
+    private string ComputeHash()
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         foreach (var part in Parts())
@@ -31,7 +57,7 @@ internal abstract class Payload
     }
 
     /// <summary>Streams all bytes without holding more than a buffer of them.</summary>
-    public void CopyTo(Stream destination)
+    public virtual void CopyTo(Stream destination)
     {
         foreach (var part in Parts())
             destination.Write(part.Span);
@@ -40,12 +66,19 @@ internal abstract class Payload
     // One buffer: each part is gone when the next is asked for.
     private IEnumerable<ReadOnlyMemory<byte>> Parts()
     {
-        var buffer = new byte[(int)Math.Min(Length, 1 << 20)];
-        for (long offset = 0; offset < Length; offset += buffer.Length)
+        var buffer = ArrayPool<byte>.Shared.Rent((int)Math.Min(Length, PartBytes));
+        try
         {
-            var part = buffer.AsMemory(0, (int)Math.Min(buffer.Length, Length - offset));
-            Read(offset, part.Span);
-            yield return part;
+            for (long offset = 0; offset < Length; offset += PartBytes)
+            {
+                var part = buffer.AsMemory(0, (int)Math.Min(PartBytes, Length - offset));
+                Read(offset, part.Span);
+                yield return part;
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
         }
     }
 }
@@ -57,6 +90,8 @@ internal sealed class MemoryPayload(ReadOnlyMemory<byte> bytes) : Payload
 
     public override void Read(long offset, Span<byte> destination) =>
         bytes.Span.Slice(checked((int)offset), destination.Length).CopyTo(destination);
+
+    public override void CopyTo(Stream destination) => destination.Write(bytes.Span);
 }
 
 /// <summary>Raw bytes at one place of a file: <c>raw_data</c>, packed <c>float_data</c> and <c>double_data</c>, or external data.</summary>

@@ -21,8 +21,8 @@ internal sealed class ArtifactCache(string directory)
     public static readonly string[] Suffixes = ["", Candidate.DataPath(""), BrotliFile.PathOf("")];
 
     /// <summary>The files of an artifact as an entry names them.</summary>
-    public static IReadOnlyList<CachedFile> Describe(string artifact, CancellationToken cancellation) =>
-        [.. Suffixes.Where(s => File.Exists(artifact + s)).Select(s => new CachedFile(s, new FileInfo(artifact + s).Length, ContentHash.OfFiles([artifact + s], cancellation)))];
+    public static IReadOnlyList<CachedFile> Describe(string artifact, bool hashed, CancellationToken cancellation) =>
+        [.. Suffixes.Where(s => File.Exists(artifact + s)).Select(s => new CachedFile(s, new FileInfo(artifact + s).Length, hashed ? ContentHash.OfFiles([artifact + s], cancellation) : ""))];
 
     /// <summary>Copies the artifact of a key to <paramref name="destination"/> and returns its entry; null when there is none, or none that is whole.</summary>
     /// <param name="key">The key.</param>

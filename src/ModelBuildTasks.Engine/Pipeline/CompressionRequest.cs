@@ -24,6 +24,9 @@ public sealed record CompressionRequest(Plan Plan, string OutputDirectory)
     /// <summary>False writes without loading the result (<c>--no-check</c>), marked in the report.</summary>
     public bool Check { get; init; } = true;
 
+    /// <summary>False writes no <c>report.json</c>, and leaves the hashes of the files out of the report where nothing else needs them.</summary>
+    public bool Report { get; init; } = true;
+
     /// <summary>Whether latency is measured where no gate asks for it.</summary>
     public bool MeasureLatency { get; init; }
 }

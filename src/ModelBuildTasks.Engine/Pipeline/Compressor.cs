@@ -25,13 +25,16 @@ public static class Compressor
         if (request.Target is { } name && targets.Count == 0)
             throw new ModelBuildException(DiagnosticCodes.UnknownName, $"there is no target '{name}'; there are {string.Join(", ", request.Plan.Targets.Select(t => t.Name))}", new(request.Plan.ManifestPath));
         var results = targets.ConvertAll(t => new TargetRun(request, t, bench, progress, cancellation).Run());
-        var report = new Report(1, CacheKey.Tool, RuntimeName(), [.. results.Select(r => r.Report)]);
-        ReportFile.Write(report, Path.Combine(request.OutputDirectory, ReportFile.Name));
+        var report = new Report(1, CacheKey.Tool, RuntimeName(request.Check), [.. results.Select(r => r.Report)]);
+        if (request.Report)
+            ReportFile.Write(report, Path.Combine(request.OutputDirectory, ReportFile.Name));
         return new(report, results);
     }
 
-    private static string RuntimeName()
+    private static string RuntimeName(bool used)
     {
+        if (!used)
+            return OnnxRuntimeText.BoundVersion;
         try
         {
             return OnnxRuntimeText.NameAndVersion;

@@ -10,12 +10,14 @@ namespace ModelBuildTasks.Engine.Pipeline;
 /// <summary>The model as it came: its graph, its files, their hash.</summary>
 internal sealed class Original : IDisposable
 {
-    private Original(OnnxModel model, IReadOnlyList<string> files, long size, string sha256)
+    private readonly Lazy<Task<string>> _sha256;
+
+    private Original(OnnxModel model, IReadOnlyList<string> files, long size, Func<string> sha256)
     {
         Model = model;
         Files = files;
         Size = size;
-        Sha256 = sha256;
+        _sha256 = new(() => Task.Run(sha256));
         Inputs = model.Inputs;
     }
 
@@ -27,7 +29,9 @@ internal sealed class Original : IDisposable
     /// <summary>Bytes of all files.</summary>
     public long Size { get; }
 
-    public string Sha256 { get; }
+    /// <summary>SHA-256 of all files. Reading them takes longer than many a pass: <see cref="BeginHash"/> does it beside the passes.</summary>
+    /// <exception cref="ModelBuildException">MBT1009: a file cannot be read.</exception>
+    public string Sha256 => _sha256.Value.GetAwaiter().GetResult();
 
     public IReadOnlyList<ValueDescription> Inputs { get; }
 
@@ -44,12 +48,7 @@ internal sealed class Original : IDisposable
         try
         {
             var files = model.Payloads.Files;
-            return new(model, files, files.Sum(f => new FileInfo(f).Length), ContentHash.OfFiles(files, cancellation));
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            model.Dispose();
-            throw new ModelBuildException(DiagnosticCodes.FileNotFound, $"model '{path}' cannot be read: {e.Message}", inner: e);
+            return new(model, files, Reading(path, () => files.Sum(f => new FileInfo(f).Length)), () => Reading(path, () => ContentHash.OfFiles(files, cancellation)));
         }
         catch
         {
@@ -57,6 +56,9 @@ internal sealed class Original : IDisposable
             throw;
         }
     }
+
+    /// <summary>Begins to compute <see cref="Sha256"/> on another thread.</summary>
+    public void BeginHash() => _ = _sha256.Value;
 
     /// <summary>Loads the model into ONNX Runtime.</summary>
     /// <exception cref="ModelBuildException">MBT2004: it is refused.</exception>
@@ -98,5 +100,23 @@ internal sealed class Original : IDisposable
             ModelWriter.Save(Model, path, inlineLimit);
     }
 
-    public void Dispose() => Model.Dispose();
+    /// <summary>Waits for the hash, which has the files open.</summary>
+    public void Dispose()
+    {
+        if (_sha256.IsValueCreated)
+            ((IAsyncResult)_sha256.Value).AsyncWaitHandle.WaitOne();
+        Model.Dispose();
+    }
+
+    private static T Reading<T>(string path, Func<T> read)
+    {
+        try
+        {
+            return read();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ModelBuildException(DiagnosticCodes.FileNotFound, $"model '{path}' cannot be read: {e.Message}", inner: e);
+        }
+    }
 }

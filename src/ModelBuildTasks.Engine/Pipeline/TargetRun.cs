@@ -22,6 +22,7 @@ internal sealed class TargetRun
     private readonly Action<ProgressEvent>? _progress;
     private readonly CancellationToken _cancellation;
     private TargetReport _report;
+    private Func<string> _sha256 = () => "";
 
     public TargetRun(CompressionRequest request, TargetPlan target, Workbench bench, Action<ProgressEvent>? progress, CancellationToken cancellation)
     {
@@ -62,13 +63,20 @@ internal sealed class TargetRun
         Say("read", "reading the model", null);
         CheckDestination();
         using var original = Original.Open(_target.ModelPath, _cancellation);
-        _report = _report with { Model = _report.Model with { Sha256 = original.Sha256, Size = original.Size } };
+        _report = _report with { Model = _report.Model with { Size = original.Size } };
+        original.Model.Payloads.SpillFolder = Path.GetFullPath(_request.OutputDirectory);
+        var cache = _request.CacheDirectory is { } directory && _request.Check ? new ArtifactCache(directory) : null;
+        if (_request.Report || cache is not null)
+        {
+            original.BeginHash();
+            _sha256 = () => original.Sha256;
+        }
+
         var calibration = _target.Calibration is { } use ? _bench.Open(use, original.Model) : null;
         var measuring = ValidationPlan is { } plan ? Measuring.Open(_target, plan, original, calibration, _bench) : null;
         using var folder = WorkFolder.Create(_request.OutputDirectory, _target.Name);
         var path = Path.Combine(folder.Path, ArtifactName);
 
-        var cache = _request.CacheDirectory is { } directory && _request.Check ? new ArtifactCache(directory) : null;
         var key = cache is null ? "" : CacheKey.Of(
             _request, _target, original.Sha256, original.Size, calibration, measuring?.Data, original.Size > _bench.InlineLimit ? ArtifactName : null);
         if (cache?.TryGet(key, path, original.Size, _cancellation) is { } entry)
@@ -123,11 +131,14 @@ internal sealed class TargetRun
             }
         }
 
+        // Where nobody asks for hashes, a large artifact is not read again for them.
+        var hashed = _request.Report || cache is not null;
+        var files = ArtifactCache.Describe(candidate.Path, hashed, _cancellation);
         entry = new(
             CacheEntry.CurrentVersion,
-            ContentHash.OfFiles(candidate.Files, _cancellation),
+            candidate.Files.Count == 1 || !hashed ? files[0].Sha256 : ContentHash.OfFiles(candidate.Files, _cancellation),
             candidate.Size,
-            ArtifactCache.Describe(candidate.Path, _cancellation),
+            files,
             _report with { Outcome = candidate.Outcome, OutcomeReason = candidate.Reason, Layers = candidate.Layers },
             measured,
             [.. CalibrationNotes(original, calibration, context.Statistics), .. candidate.Notes]);
@@ -135,6 +146,19 @@ internal sealed class TargetRun
         if (cache is not null && result.ArtifactPath is { } artifact)
             cache.Put(key, artifact, entry, _cancellation);
         return result;
+    }
+
+    // Of a file that cannot be read there is none, and an error that says so.
+    private string HashWhereThereIsOne()
+    {
+        try
+        {
+            return _sha256();
+        }
+        catch (Exception e) when (e is ModelBuildException or OperationCanceledException)
+        {
+            return "";
+        }
     }
 
     /// <summary>Judges, and puts the files in place where the verdict allows it.</summary>
@@ -157,9 +181,11 @@ internal sealed class TargetRun
             diagnostics.Add(new(DiagnosticCodes.Relaxed, DiagnosticSeverity.Warning, $"{_target.Name}: {relaxed}", _target.Location));
 
         _cancellation.ThrowIfCancellationRequested();
+        var hash = _sha256();
         var artifact = Put(path, entry);
         _report = _report with
         {
+            Model = _report.Model with { Sha256 = hash },
             Artifact = new(ArtifactName, entry.Sha256, entry.Size, entry.PackedSize),
             Diagnostics = [.. diagnostics.Select(d => d.ToString())],
         };
@@ -171,6 +197,7 @@ internal sealed class TargetRun
     {
         _report = _report with
         {
+            Model = _report.Model with { Sha256 = HashWhereThereIsOne() },
             Outcome = "failed",
             OutcomeReason = diagnostics.First(d => d.Severity == DiagnosticSeverity.Error).Message,
             Diagnostics = [.. diagnostics.Select(d => d.ToString())],

@@ -15,10 +15,11 @@ internal static class DuplicateInitializers
             var nested = GraphEdit.NestedDefinitions(graph);
             var map = new Dictionary<string, string>();
             var merged = GraphEdit.Set<TensorProto>();
-            // Most tensors are told apart by type and shape; only the others are read.
+            // Most tensors are told apart by type, shape and a few bytes; only the others are read.
             foreach (var alike in graph.Initializer
                 .Where(t => (DataType)t.DataType != DataType.String && t.HasPayloadRef && !outputs.Contains(t.Name) && !nested.Contains(t.Name))
-                .GroupBy(t => $"{t.DataType}:{string.Join(',', t.Dims)}").Where(g => g.Skip(1).Any()))
+                .GroupBy(t => $"{t.DataType}:{string.Join(',', t.Dims)}").Where(g => g.Skip(1).Any())
+                .SelectMany(g => g.GroupBy(t => model.Payloads[t.PayloadRef].Fingerprint())).Where(g => g.Skip(1).Any()))
             {
                 foreach (var same in alike.GroupBy(t => model.Payloads[t.PayloadRef].Hash()))
                 {

@@ -88,16 +88,7 @@ internal static class AffineQuantizer
             }
         }
 
-        for (var c = 0; c < channels; c++)
-        {
-            scales[c] /= WeightMax;
-            if (!leastScale.IsEmpty)
-                scales[c] = Math.Max(scales[c], leastScale[c]);
-            // A channel of zeros: any scale will do.
-            if (!(scales[c] >= SmallestScale))
-                scales[c] = 1;
-        }
-
+        scales = Scales(scales, leastScale);
         var codes = new sbyte[weight.Length];
         for (long o = 0; o < outer; o++)
         {
@@ -111,6 +102,24 @@ internal static class AffineQuantizer
         }
 
         return new QuantizedWeight(codes, scales);
+    }
+
+    /// <summary>The scale of each channel of a largest magnitude, in its place.</summary>
+    /// <param name="largest">max|w| of each channel.</param>
+    /// <param name="leastScale">A lower bound for each channel's scale, or empty.</param>
+    public static float[] Scales(float[] largest, ReadOnlySpan<float> leastScale)
+    {
+        for (var c = 0; c < largest.Length; c++)
+        {
+            largest[c] /= WeightMax;
+            if (!leastScale.IsEmpty)
+                largest[c] = Math.Max(largest[c], leastScale[c]);
+            // A channel of zeros: any scale will do.
+            if (!(largest[c] >= SmallestScale))
+                largest[c] = 1;
+        }
+
+        return largest;
     }
 
     /// <summary>
@@ -149,6 +158,9 @@ internal static class AffineQuantizer
             noise += error * error;
         }
 
-        return noise == 0 ? 200 : signal == 0 ? 0 : Math.Min(200, 10 * Math.Log10(signal / noise));
+        return Decibels(signal, noise);
     }
+
+    /// <summary>10·log10(signal/noise), at most 200.</summary>
+    public static double Decibels(double signal, double noise) => noise == 0 ? 200 : signal == 0 ? 0 : Math.Min(200, 10 * Math.Log10(signal / noise));
 }

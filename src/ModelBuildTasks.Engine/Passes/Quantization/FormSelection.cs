@@ -208,9 +208,15 @@ internal sealed class FormSelection(OnnxModel model, QuantizePlan plan, PassCont
     private bool IsFinite(NodeWeight weight)
     {
         // Several nodes may read one weight.
-        if (!_finite.TryGetValue(weight.Tensor, out var finite))
-            _finite[weight.Tensor] = finite = Array.TrueForAll(model.ReadFloats(weight.Tensor), float.IsFinite);
-        return finite;
+        if (_finite.TryGetValue(weight.Tensor, out var known))
+            return known;
+        var finite = true;
+        FloatBlocks.ForEach(model, weight.Tensor, 1, context.Threads, (values, _, _, _) =>
+        {
+            if (!RoundKernels.AreFinite(values))
+                Volatile.Write(ref finite, false);
+        });
+        return _finite[weight.Tensor] = finite;
     }
 
     private long Scales(NodeWeight weight) => plan.PerChannel ? weight.Channels : 1;

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using ModelBuildTasks.Engine.Onnx;
 
 namespace ModelBuildTasks.Engine.Passes.Quantization;
 
@@ -24,6 +25,30 @@ internal static class PairSaturation
         var pairs = LargestPairs(weight, layout);
         TensorPrimitives.Divide(pairs, Budget, pairs);
         return pairs;
+    }
+
+    /// <summary>The same of a weight that is read block by block where its rows allow it.</summary>
+    public static float[] LeastScales(OnnxModel model, NodeWeight layout, int threads)
+    {
+        var dims = layout.Tensor.Dims;
+        if (layout.Node.OpType == "Conv" || layout.ChannelAxis != dims.Count - 1)
+            return LeastScales(model.ReadFloats(layout.Tensor), layout);
+        // [in, out]: neighbours are in rows one after the other.
+        var channels = (int)layout.Channels;
+        var largest = new float[channels];
+        var merging = new Lock();
+        FloatBlocks.ForEach(model, layout.Tensor, channels, threads, (values, lead, _, _) =>
+        {
+            var mine = new float[channels];
+            if (lead == 0)
+                RoundKernels.MaxMagnitude(values[..channels], mine);
+            for (var at = channels; at < values.Length; at += channels)
+                RoundKernels.MaxPair(values.Slice(at, channels), values.Slice(at - channels, channels), mine);
+            lock (merging)
+                TensorPrimitives.Max(largest, mine, largest);
+        }, channels);
+        TensorPrimitives.Divide(largest, Budget, largest);
+        return largest;
     }
 
     /// <summary>
@@ -65,7 +90,7 @@ internal static class PairSaturation
     /// in the others the codes rounded to nearest.
     /// </summary>
     /// <param name="rounded">Codes rounded by data.</param>
-    /// <param name="nearest">Codes rounded to nearest at scales of at least <see cref="LeastScales"/>.</param>
+    /// <param name="nearest">Codes rounded to nearest at scales of at least LeastScales.</param>
     /// <param name="layout">Where the weight is, and its shape.</param>
     public static QuantizedWeight Safe(QuantizedWeight rounded, QuantizedWeight nearest, NodeWeight layout)
     {

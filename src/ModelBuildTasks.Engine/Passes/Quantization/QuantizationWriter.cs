@@ -12,7 +12,8 @@ namespace ModelBuildTasks.Engine.Passes.Quantization;
 /// <param name="formats">The numbers that the runtime computes with.</param>
 /// <param name="calibration">The scales of static activations.</param>
 /// <param name="rounding">Rounding of weights by data, or null for the nearest code.</param>
-internal sealed class QuantizationWriter(OnnxModel model, QuantizePlan plan, NumberFormats formats, Calibration calibration, WeightRounding? rounding)
+/// <param name="threads">Threads to use; the result does not depend on it.</param>
+internal sealed class QuantizationWriter(OnnxModel model, QuantizePlan plan, NumberFormats formats, Calibration calibration, WeightRounding? rounding, int threads = 1)
 {
     /// <summary>A clone in which every choice is carried out, and what was done.</summary>
     public PassResult Write(IReadOnlyList<FormChoice> choices)
@@ -21,7 +22,7 @@ internal sealed class QuantizationWriter(OnnxModel model, QuantizePlan plan, Num
         var (from, to) = (new NodeMap(model), new NodeMap(clone));
         var index = new GraphIndex(clone, clone.Graph);
         var mine = choices.Select(c => c.On(to.Graph(from[c.Node]), to.Node(from[c.Node]))).ToList();
-        var rewrite = new RewriteContext(clone, plan, formats, rounding);
+        var rewrite = new RewriteContext(clone, plan, formats, rounding, threads);
         if (calibration.Part(clone, index, mine) is { } part)
             new StaticRewrite(rewrite, part.Graph, part.Groups, part.Statistics).Apply(index, Of(mine, QuantizedForm.Static));
         new DynamicRewrite(rewrite).Apply(Of(mine, QuantizedForm.Dynamic));

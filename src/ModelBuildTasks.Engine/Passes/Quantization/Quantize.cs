@@ -39,7 +39,7 @@ public static class Quantize
         }
 
         var choices = searches ? new FormSearch(ready.Model, ready.Index, plan, context, ready.Calibration, ready.Rounding).Choose(ready.Choices) : ready.Choices;
-        var result = new QuantizationWriter(ready.Model, plan, context.Runtime.Formats, ready.Calibration, ready.Rounding).Write(choices);
+        var result = new QuantizationWriter(ready.Model, plan, context.Runtime.Formats, ready.Calibration, ready.Rounding, context.Threads).Write(choices);
         return result with { Decisions = [.. repairs, .. result.Decisions] };
     }
 

@@ -10,7 +10,7 @@ using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 namespace ModelBuildTasks.Engine.Passes.Quantization;
 
 /// <summary>What the rewrites of one pass share: the model being edited, fresh names, weights in 8 bits, decisions.</summary>
-internal sealed class RewriteContext(OnnxModel model, QuantizePlan plan, NumberFormats formats, WeightRounding? rounding = null)
+internal sealed class RewriteContext(OnnxModel model, QuantizePlan plan, NumberFormats formats, WeightRounding? rounding = null, int threads = 1)
 {
     private readonly Dictionary<(int, string), string> _constants = [];
     private readonly Dictionary<GraphProto, int> _graphs = new(ReferenceEqualityComparer.Instance);
@@ -43,6 +43,15 @@ internal sealed class RewriteContext(OnnxModel model, QuantizePlan plan, NumberF
     {
         var name = Fresh(prefix);
         graph.Initializer.Add(Model.CreateTensor(name, type, dims, values));
+        return name;
+    }
+
+    /// <summary>Adds int8 codes, which then belong to the model.</summary>
+    public string Add(GraphProto graph, string prefix, IEnumerable<long> dims, sbyte[] codes)
+    {
+        var name = Fresh(prefix);
+        // To the runtime an array of one is an array of the other.
+        graph.Initializer.Add(Model.CreateTensor(name, DataType.Int8, dims, new ReadOnlyMemory<byte>((byte[])(object)codes)));
         return name;
     }
 
@@ -81,7 +90,7 @@ internal sealed class RewriteContext(OnnxModel model, QuantizePlan plan, NumberF
     {
         if (!Formats.PairsSaturate)
             return Quantize(weight, leastScale, IsPerChannel(weight));
-        var least = PairSaturation.LeastScales(Model.ReadFloats(weight.Tensor), weight);
+        var least = PairSaturation.LeastScales(Model, weight, threads);
         if (!leastScale.IsEmpty)
             TensorPrimitives.Max(least, leastScale, least);
         return Quantize(weight, least, IsPerChannel(weight), Formats.PairsSaturate);
@@ -92,12 +101,14 @@ internal sealed class RewriteContext(OnnxModel model, QuantizePlan plan, NumberF
 
     private (QuantizedWeight Quantized, double Sqnr) Quantize(NodeWeight weight, ReadOnlySpan<float> leastScale, bool perChannel, bool pairsSaturate = false)
     {
-        var values = Model.ReadFloats(weight.Tensor);
         var (outer, channels, inner) = perChannel ? (weight.Outer, weight.Channels, weight.Inner) : (1, 1, weight.Count);
         // One scale for the tensor has to be large enough for every channel.
         var least = perChannel || leastScale.IsEmpty ? leastScale : [TensorPrimitives.Max(leastScale)];
+        if (rounding?.Knows(weight) != true)
+            return new BlockQuantizer(Model, weight.Tensor, channels, inner, threads).Quantize(least);
+        var values = Model.ReadFloats(weight.Tensor);
         var quantized = AffineQuantizer.QuantizeWeight(values, outer, channels, inner, least);
-        if (rounding?.Round(weight, values, quantized) is { } rounded)
+        if (rounding.Round(weight, values, quantized) is { } rounded)
             quantized = pairsSaturate ? PairSaturation.Safe(rounded, quantized, weight) : rounded;
         return (quantized, AffineQuantizer.Sqnr(values, quantized, channels, inner));
     }
@@ -130,11 +141,13 @@ internal sealed class RewriteContext(OnnxModel model, QuantizePlan plan, NumberF
     }
 
     /// <summary>Adds a weight's codes and scales. Nodes that read one weight share them, unless a bias asked for other scales.</summary>
-    public (string Codes, string Scale) AddWeight(GraphProto graph, NodeWeight weight, QuantizedWeight quantized, IEnumerable<long> dims, ReadOnlySpan<sbyte> codes)
+    public (string Codes, string Scale) AddWeight(GraphProto graph, NodeWeight weight, QuantizedWeight quantized, IEnumerable<long> dims, sbyte[] codes)
     {
         var scales = Convert.ToHexString(SHA256.HashData(MemoryMarshal.AsBytes(quantized.Scales.AsSpan())));
         var key = $"{weight.Home} {weight.Node.Input[weight.Input]} {weight.ChannelAxis} {string.Join(',', dims)} {scales}";
-        return (Shared(graph, $"w {key}", "w", DataType.Int8, dims, codes),
+        if (!_constants.TryGetValue((Number(graph), $"w {key}"), out var name))
+            _constants[(Number(graph), $"w {key}")] = name = Add(graph, "w", dims, codes);
+        return (name,
             Shared<float>(graph, $"sw {key}", "sw", DataType.Float, IsPerChannel(weight) ? [weight.Channels] : [], quantized.Scales));
     }
 

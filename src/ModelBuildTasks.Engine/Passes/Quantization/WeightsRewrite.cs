@@ -71,7 +71,7 @@ internal sealed class WeightsRewrite(RewriteContext context)
             if (!_stored.TryGetValue(key, out var stored))
             {
                 var (quantized, sqnr) = context.Quantize(weight);
-                var codes = context.Add<sbyte>(home, "w", DataType.Int8, weight.Tensor.Dims, quantized.Values);
+                var codes = context.Add(home, "w", weight.Tensor.Dims, quantized.Values);
                 var shape = weight.Tensor.Dims.Select((d, axis) => axis == weight.ChannelAxis && context.Plan.PerChannel ? d : 1).ToArray();
                 var scale = Scales(home, DataType.Float, shape, quantized.Scales);
                 string real = context.Fresh("f"), scaled = context.Fresh("v");
@@ -127,7 +127,7 @@ internal sealed class WeightsRewrite(RewriteContext context)
         {
             var (quantized, sqnr) = context.Quantize(weight);
             var shape = weight.Tensor.Dims.Select((d, axis) => axis == 0 && context.Plan.PerChannel ? d : 1).ToArray();
-            table = (context.Add<sbyte>(graph, "w", DataType.Int8, weight.Tensor.Dims, quantized.Values),
+            table = (context.Add(graph, "w", weight.Tensor.Dims, quantized.Values),
                 Scales(graph, weight.Type, shape, quantized.Scales), sqnr, weight.Count + quantized.Scales.Length * 4L);
             _tables[(context.Number(graph), node.Input[0])] = table;
         }

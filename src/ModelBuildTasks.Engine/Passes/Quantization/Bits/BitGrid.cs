@@ -62,6 +62,12 @@ internal readonly record struct RowLayout(int Rows, int Columns, int RowStride, 
 /// <param name="Zeros">[rows, groups]; empty where the grid is symmetric.</param>
 internal sealed record BitWeight(RowLayout Layout, BitGrid Grid, int Group, byte[] Codes, float[] Scales, byte[] Zeros)
 {
+    /// <summary>What the file stores, where it was made at once: <see cref="Codes"/>, <see cref="Scales"/> and <see cref="Zeros"/> are empty then.</summary>
+    public PackedCodes? Packed { get; init; }
+
+    /// <summary>Number of weights.</summary>
+    public long Count => (long)Layout.Rows * Layout.Columns;
+
     /// <summary>A weight without codes yet.</summary>
     public static BitWeight Empty(RowLayout layout, BitGrid grid, int group)
     {

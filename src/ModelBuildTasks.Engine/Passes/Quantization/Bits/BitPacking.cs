@@ -1,3 +1,7 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
 namespace ModelBuildTasks.Engine.Passes.Quantization.Bits;
 
 /// <summary>Codes of 1, 2, 4 or 8 bits in bytes, the first in the low bits, as ONNX and MatMulNBits store them.</summary>
@@ -12,20 +16,35 @@ internal static class BitPacking
     /// <summary>Packs <paramref name="width"/> bits of each code, those from <paramref name="shift"/> on.</summary>
     public static byte[] Pack(ReadOnlySpan<byte> codes, int width, int shift = 0)
     {
+        var packed = new byte[Length(codes.Length, width)];
+        Pack(codes, width, shift, packed);
+        return packed;
+    }
+
+    /// <summary>The same into bytes that are there.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Pack(ReadOnlySpan<byte> codes, int width, int shift, Span<byte> packed)
+    {
         var per = 8 / width;
-        var mask = (1 << width) - 1;
-        var packed = new byte[(codes.Length + per - 1) / per];
+        var mask = (byte)((1 << width) - 1);
+        var at = 0;
         if (width == 4 && shift == 0)
         {
-            for (var i = 0; i < codes.Length / 2; i++)
-                packed[i] = (byte)(codes[2 * i] & 15 | codes[2 * i + 1] << 4);
-            if (codes.Length % 2 != 0)
-                packed[^1] = (byte)(codes[^1] & 15);
-            return packed;
+            for (; at <= codes.Length - 32; at += 32)
+            {
+                // Pairs of bytes as one number: the low four bits of both, side by side.
+                var pairs = Vector256.LoadUnsafe(ref MemoryMarshal.GetReference(codes), (nuint)at).AsUInt16();
+                var low = pairs & Vector256.Create((ushort)0x000F) | Vector256.ShiftRightLogical(pairs, 4) & Vector256.Create((ushort)0x00F0);
+                Vector128.Narrow(low.GetLower(), low.GetUpper()).StoreUnsafe(ref MemoryMarshal.GetReference(packed), (nuint)(at / 2));
+            }
         }
 
-        for (var i = 0; i < codes.Length; i++)
-            packed[i / per] |= (byte)((codes[i] >> shift & mask) << i % per * width);
-        return packed;
+        for (; at < codes.Length; at += per)
+        {
+            var value = 0;
+            for (var i = 0; i < Math.Min(per, codes.Length - at); i++)
+                value |= (codes[at + i] >> shift & mask) << i * width;
+            packed[at / per] = (byte)value;
+        }
     }
 }

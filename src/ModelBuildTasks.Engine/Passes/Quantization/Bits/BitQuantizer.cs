@@ -17,11 +17,16 @@ internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData?
     private const float LeastHalf = 1e-4f;
 
     /// <summary>Codes of a weight, whether their scales are float16, and how near they come, in dB.</summary>
-    public (BitWeight Weight, bool Halves, double Sqnr) Quantize(NodeWeight weight, BitChoice? other = null)
+    /// <param name="weight">The weight.</param>
+    /// <param name="other">What it gets instead of what the plan says.</param>
+    /// <param name="packs">Whether codes may come packed, see <see cref="BitWeight.Packed"/>: a weight of any size then takes little memory.</param>
+    public (BitWeight Weight, bool Halves, double Sqnr) Quantize(NodeWeight weight, BitChoice? other = null, bool packs = false)
     {
         var grid = other?.Grid ?? Grid(plan);
         var layout = RowLayout.Of(weight)!.Value;
         var group = forms.Group(weight, layout, grid.Bits, other?.Group ?? plan.Group);
+        if (packs && Streams(weight, layout, grid, group))
+            return Streamed(weight, layout, grid, group);
         var values = model.ReadFloats(weight.Tensor);
         var grams = data?.Of(weight) ?? [];
         var rows = grams.Count > 0 ? WeightRows.Of(weight, grams[0].Geometry) : null;
@@ -42,6 +47,27 @@ internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData?
         }
 
         return (result, halves, Sqnr(values, result.Decode()));
+    }
+
+    /// <summary>Whether the order of the tensor is that of the file, and nothing but the weight itself decides its codes.</summary>
+    private bool Streams(NodeWeight weight, RowLayout layout, BitGrid grid, int group) =>
+        (data?.Of(weight) ?? []).Count == 0 && StreamedRounding.Can(layout, grid, group) && forms.Of(weight, grid.Bits, group) switch
+        {
+            BitsForm.Blocked => layout.RowStride == 1,
+            BitsForm.Gather => layout.ColumnStride == 1,
+            _ => false,
+        };
+
+    private (BitWeight Weight, bool Halves, double Sqnr) Streamed(NodeWeight weight, RowLayout layout, BitGrid grid, int group)
+    {
+        var rounding = new StreamedRounding(model, weight.Tensor, layout, grid, group, threads);
+        RoundToNearest.ScaleSearch search = plan.Method == BitsMethod.Hqq ? (tile, into, _, _) => HalfQuadratic.Search(tile, grid, into)
+            : (tile, into, _, _) => RoundToNearest.Best(tile, grid, [], into);
+        var (packed, sqnr) = rounding.Run(true, search);
+        var halves = System.Numerics.Tensors.TensorPrimitives.Min(packed.Scales) >= LeastHalf && System.Numerics.Tensors.TensorPrimitives.Max(packed.Scales) < 65504;
+        if (!halves)
+            (packed, sqnr) = rounding.Run(false, search);
+        return (new(layout, grid, group, [], [], []) { Packed = packed }, halves, sqnr);
     }
 
     /// <summary>The form that a weight gets, and its bits.</summary>

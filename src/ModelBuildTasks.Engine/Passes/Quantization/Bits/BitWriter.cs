@@ -25,8 +25,8 @@ internal sealed class BitWriter(RewriteContext context)
     /// <param name="halves">Whether scales are float16.</param>
     /// <param name="stored">Whether it is unpacked when the model is loaded: zeros then take a byte.</param>
     public static long Bytes(BitWeight weight, bool halves, bool stored) =>
-        BitPacking.Length(weight.Codes.Length, weight.Grid.Bits) + weight.Scales.Length * (halves ? 2L : 4L)
-        + (stored ? weight.Zeros.Length : BitPacking.Length(weight.Zeros.Length, weight.Grid.Bits));
+        BitPacking.Length(weight.Count, weight.Grid.Bits) + (long)weight.Layout.Rows * weight.Groups * (halves ? 2 : 4)
+        + (weight.Grid.Symmetric ? 0 : stored ? (long)weight.Layout.Rows * weight.Groups : BitPacking.Length((long)weight.Layout.Rows * weight.Groups, weight.Grid.Bits));
 
     /// <summary>MatMul or Gemm with a DequantizeLinear in front of its weight.</summary>
     /// <param name="graph">The graph of the node.</param>
@@ -44,24 +44,30 @@ internal sealed class BitWriter(RewriteContext context)
         if (decoded is null)
         {
             var (layout, grid) = (weight.Layout, weight.Grid);
-            // [K, N], whatever the order in the model was.
-            var codes = layout.RowStride == 1 ? weight.Codes : Transposed(weight.Codes, layout.Rows, layout.Columns);
             var type = (grid.Bits, grid.Symmetric) switch
             {
                 (8, true) => DataType.Int8, (8, _) => DataType.Uint8,
                 (4, true) => DataType.Int4, (4, _) => DataType.Uint4,
                 (_, true) => DataType.Int2, _ => DataType.Uint2,
             };
-            if (grid.Symmetric)
-                codes = [.. codes.Select(c => (byte)(c - grid.Zero & (1 << grid.Bits) - 1))];
             decoded = context.Fresh("v");
-            List<string> inputs = twin is { } table ? [.. Twin(table, nodes)] :
-            [
-                Packed(graph, "w", type, [layout.Columns, layout.Rows], BitPacking.Pack(codes, grid.Bits)),
-                Scales(graph, source.Type, [weight.Groups, layout.Rows], Transposed(weight.Scales, layout.Rows, weight.Groups), halves, nodes),
-            ];
-            if (!grid.Symmetric && twin is null)
-                inputs.Add(Packed(graph, "z", type, [weight.Groups, layout.Rows], BitPacking.Pack(Transposed(weight.Zeros, layout.Rows, weight.Groups), grid.Bits)));
+            List<string> inputs;
+            if (twin is not null)
+            {
+                inputs = [.. Twin(twin, nodes)];
+            }
+            else
+            {
+                var stored = PackedCodes.OfProduct(weight);
+                inputs =
+                [
+                    Packed(graph, "w", type, [layout.Columns, layout.Rows], stored.Codes),
+                    Scales(graph, source.Type, [weight.Groups, layout.Rows], stored.Scales, halves, nodes),
+                ];
+                if (!grid.Symmetric)
+                    inputs.Add(Packed(graph, "z", type, [weight.Groups, layout.Rows], stored.Zeros));
+            }
+
             nodes.Add(GraphExtensions.Node("DequantizeLinear", inputs, [decoded]).Set("axis", 0).Set("block_size", weight.Group));
             _blocked[key] = decoded;
         }
@@ -82,18 +88,18 @@ internal sealed class BitWriter(RewriteContext context)
             context.Model.Proto.OpsetImport.Add(new OperatorSetIdProto { Domain = "com.microsoft", Version = 1 });
         var (layout, grid) = (weight.Layout, weight.Grid);
         var type = grid.Symmetric ? DataType.Int4 : DataType.Uint4;
-        var codes = grid.Symmetric ? [.. weight.Codes.Select(c => (byte)(c - grid.Zero & 15))] : weight.Codes;
         var made = GraphExtensions.Node("GatherBlockQuantized", [], node.Output, node.Name).Set("gather_axis", 0).Set("quantize_axis", 1).Set("block_size", weight.Group);
         made.Domain = "com.microsoft";
         var name = node.Input[0];
         var stores = !_tables.TryGetValue(name, out var table);
         if (table is null)
         {
+            var stored = PackedCodes.OfTable(weight);
             table =
             [
-                Packed(graph, "w", type, source.Tensor.Dims, BitPacking.Pack(codes, 4)),
-                Scales(graph, source.Type, [layout.Rows, weight.Groups], weight.Scales, halves, nodes),
-                grid.Symmetric ? "" : Packed(graph, "z", type, [layout.Rows, weight.Groups], BitPacking.Pack(weight.Zeros, 4))];
+                Packed(graph, "w", type, source.Tensor.Dims, stored.Codes),
+                Scales(graph, source.Type, [layout.Rows, weight.Groups], stored.Scales, halves, nodes),
+                grid.Symmetric ? "" : Packed(graph, "z", type, [layout.Rows, weight.Groups], stored.Zeros)];
             _tables[name] = table;
         }
 
@@ -180,7 +186,7 @@ internal sealed class BitWriter(RewriteContext context)
         ? [weight.Groups, 1, weight.Layout.Rows] : [weight.Layout.Rows, weight.Groups, 1];
 
     private static T[] Ordered<T>(T[] values, BitWeight weight) =>
-        weight.Layout.RowStride == 1 && weight.Layout.Rows > 1 ? Transposed(values, weight.Layout.Rows, weight.Groups) : values;
+        weight.Layout.RowStride == 1 && weight.Layout.Rows > 1 ? PackedCodes.Transposed(values, weight.Layout.Rows, weight.Groups) : values;
 
     private string Unpacked(GraphProto home, byte[] codes, int bits, List<NodeProto> nodes)
     {
@@ -235,7 +241,7 @@ internal sealed class BitWriter(RewriteContext context)
     private string Packed(GraphProto graph, string prefix, DataType type, IEnumerable<long> dims, byte[] packed)
     {
         var name = context.Fresh(prefix);
-        graph.Initializer.Add(context.Model.CreateTensor(name, type, dims, packed));
+        graph.Initializer.Add(context.Model.CreateTensor(name, type, dims, new ReadOnlyMemory<byte>(packed)));
         return name;
     }
 
@@ -243,19 +249,9 @@ internal sealed class BitWriter(RewriteContext context)
     {
         if (!halves && type == DataType.Float)
             return context.Add<float>(graph, "s", type, dims, scales);
-        var stored = context.Add<Half>(graph, "s", DataType.Float16, dims, [.. scales.Select(s => (Half)s)]);
+        var narrow = new Half[scales.Length];
+        System.Numerics.Tensors.TensorPrimitives.ConvertToHalf(scales, narrow);
+        var stored = context.Add<Half>(graph, "s", DataType.Float16, dims, narrow);
         return type == DataType.Float16 ? stored : Cast(stored, type, nodes);
-    }
-
-    private static T[] Transposed<T>(T[] values, int rows, int columns)
-    {
-        var result = new T[values.Length];
-        for (var r = 0; r < rows; r++)
-        {
-            for (var c = 0; c < columns; c++)
-                result[c * rows + r] = values[r * columns + c];
-        }
-
-        return result;
     }
 }

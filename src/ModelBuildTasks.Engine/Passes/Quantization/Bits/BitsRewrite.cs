@@ -64,7 +64,7 @@ internal sealed class BitsRewrite(RewriteContext context, BitQuantizer quantizer
                 continue;
             }
 
-            var (result, halves, sqnr) = quantizer.Quantize(weight, Grids?[BitBudget.Key(weight)]);
+            var (result, halves, sqnr) = quantizer.Quantize(weight, Grids?[BitBudget.Key(weight)], packs: true);
             worst = Math.Min(worst ?? 200, sqnr);
             words.Add(plan.Ternary ? "ternary" : $"{(result.Grid.Symmetric ? "int" : "uint")}{result.Grid.Bits}");
             var form = forms.Of(weight, result.Grid.Bits, result.Group);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace ModelBuildTasks.Engine.Passes.Quantization.Bits;
@@ -19,7 +20,9 @@ internal static class HalfQuadratic
     public static BitWeight Quantize(float[] values, RowLayout layout, BitGrid grid, int group, bool halves, int threads) =>
         RoundToNearest.Each(values, layout, grid, group, halves, threads, (tile, into, _, _) => Search(tile, grid, into));
 
-    private static void Search(ReadOnlySpan<float> tile, BitGrid grid, Span<float> into)
+    /// <summary>Scale and zero of each lane of a tile.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Search(ReadOnlySpan<float> tile, BitGrid grid, Span<float> into)
     {
         if (grid.Symmetric)
         {

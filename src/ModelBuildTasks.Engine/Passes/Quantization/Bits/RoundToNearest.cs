@@ -9,7 +9,8 @@ namespace ModelBuildTasks.Engine.Passes.Quantization.Bits;
 /// </summary>
 internal static class RoundToNearest
 {
-    private const int Lanes = 16;
+    /// <summary>Rows that are rounded at a time.</summary>
+    public const int Lanes = 16;
 
     // A tail that is cut off costs less than it gives where codes are few.
     private static readonly float[] _wide = [1, 0.96f, 0.92f, 0.88f, 0.84f, 0.8f];
@@ -59,22 +60,20 @@ internal static class RoundToNearest
             var columns = Math.Min(weight.Group, layout.Columns - first);
             Load(values, layout, row, rows, first, columns, tile);
             search(tile.AsSpan(0, columns * Lanes), found, columns, first);
+            if (halves)
+                Halves(Vector512.Create<float>(found)).CopyTo(found);
             for (var l = 0; l < rows; l++)
             {
-                if (halves)
-                    found[l] = Half(found[l]);
                 weight.Scales[(row + l) * weight.Groups + g] = found[l];
                 if (!grid.Symmetric)
                     weight.Zeros[(row + l) * weight.Groups + g] = (byte)found[Lanes + l];
             }
 
             var (scale, zero) = (Vector512.Create<float>(found), Vector512.Create<float>(found[Lanes..]));
-            var (inverse, top) = (Vector512<float>.One / scale, Vector512.Create((float)grid.Top));
+            var inverse = Vector512<float>.One / scale;
             for (var c = 0; c < columns; c++)
             {
-                var code = Vector512.Min(Vector512.Max(Vector512.Round(Vector512.LoadUnsafe(ref tile[c * Lanes]) * inverse) + zero, Vector512<float>.Zero), top);
-                var whole = Vector512.ConvertToInt32(code);
-                var narrow = Vector128.Narrow(Vector256.Narrow(whole.GetLower(), whole.GetUpper()).GetLower(), Vector256.Narrow(whole.GetLower(), whole.GetUpper()).GetUpper()).AsByte();
+                var narrow = RoundKernels.Narrow(Vector512.ConvertToInt32(Code(Vector512.LoadUnsafe(ref tile[c * Lanes]), inverse, zero, grid.Top)));
                 if (layout.RowStride == 1 && rows == Lanes)
                 {
                     narrow.StoreUnsafe(ref weight.Codes[layout.Index(row, first + c)]);
@@ -88,8 +87,29 @@ internal static class RoundToNearest
         }
     }
 
-    /// <summary>The nearest float16 that is not zero.</summary>
-    private static float Half(float scale) => (float)(Half)Math.Clamp(scale, 6e-8f, 65504f);
+    /// <summary>The codes of values at a scale.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Code(Vector512<float> value, Vector512<float> inverse, Vector512<float> zero, int top) =>
+        Vector512.Min(Vector512.Max(Vector512.Round(value * inverse) + zero, Vector512<float>.Zero), Vector512.Create((float)top));
+
+    /// <summary>The nearest float16 that is not zero, of each scale.</summary>
+    public static Vector512<float> Halves(Vector512<float> scales)
+    {
+        var (least, most) = (Vector512.Create(6.2e-5f), Vector512.Create(65504f));
+        if (Vector512.GreaterThanOrEqualAll(scales, least) && Vector512.LessThanOrEqualAll(scales, most))
+        {
+            // Normal numbers: ten bits of the fraction stay, ties to even.
+            var bits = scales.AsInt32();
+            var odd = Vector512.ShiftRightLogical(bits, 13) & Vector512<int>.One;
+            return (bits + Vector512.Create(0x0FFF) + odd & Vector512.Create(~0x1FFF)).AsSingle();
+        }
+
+        Span<float> each = stackalloc float[Lanes];
+        scales.CopyTo(each);
+        foreach (ref var scale in each)
+            scale = (float)(Half)Math.Clamp(scale, 6e-8f, 65504f);
+        return Vector512.Create<float>(each);
+    }
 
     private static void Load(float[] values, RowLayout layout, int row, int rows, int first, int columns, float[] tile)
     {
@@ -111,6 +131,7 @@ internal static class RoundToNearest
     }
 
     /// <summary>The scale of the least squared error of each lane, and its zero.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Best(ReadOnlySpan<float> tile, BitGrid grid, ReadOnlySpan<float> importance, Span<float> into)
     {
         var (start, zero) = Range(tile, grid);
@@ -131,6 +152,7 @@ internal static class RoundToNearest
     }
 
     /// <summary>The scale that covers the whole range, never 0, and the code of zero.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static (Vector512<float> Scale, Vector512<float> Zero) Range(ReadOnlySpan<float> tile, BitGrid grid)
     {
         var (low, high) = (Vector512<float>.Zero, Vector512<float>.Zero);
@@ -163,6 +185,7 @@ internal static class RoundToNearest
     }
 
     /// <summary>Σ w·q / Σ q² for the codes q − zero at a scale; the scale itself where all are zero.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Fit(ReadOnlySpan<float> tile, Vector512<float> scale, Vector512<float> zero, int top, ReadOnlySpan<float> importance)
     {
         var (inverse, low, high) = (Vector512<float>.One / scale, -zero, Vector512.Create((float)top) - zero);

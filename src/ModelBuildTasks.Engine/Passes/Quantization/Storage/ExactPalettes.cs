@@ -34,7 +34,7 @@ internal static class ExactPalettes
         foreach (var tensor in graph.Initializer.ToList())
         {
             var length = model.ByteLength(tensor);
-            if ((DataType)tensor.DataType != DataType.Float || length * 3 / 4 <= Overhead || listed.Contains(tensor.Name) || Codes(model.ReadBytes(tensor)) is not { } palette)
+            if ((DataType)tensor.DataType != DataType.Float || length * 3 / 4 <= Overhead || listed.Contains(tensor.Name) || Codes(model, tensor) is not { } palette)
                 continue;
             var width = Width(palette.Values.Length, palette.Codes.Length, model.Opset);
             var less = length - BitPacking.Length(palette.Codes.Length, width) - 4L * palette.Values.Length - (width == 8 ? Overhead : PackedOverhead);
@@ -71,9 +71,14 @@ internal static class ExactPalettes
     }
 
     /// <summary>The distinct values in order of their bits (so that -0, NaN and infinities stay what they are), and each element's index; null when there are too many.</summary>
-    private static (float[] Values, byte[] Codes)? Codes(byte[] raw)
+    private static (float[] Values, byte[] Codes)? Codes(OnnxModel model, TensorProto tensor)
     {
-        var bits = MemoryMarshal.Cast<byte, uint>(raw);
+        // Most tensors have too many from the start on.
+        var head = new float[(int)Math.Min(2 * MostValues, model.ByteLength(tensor) / sizeof(float))];
+        model.ReadFloats(tensor, 0, head);
+        if (MemoryMarshal.Cast<float, uint>(head).ToArray().Distinct().Skip(MostValues).Any())
+            return null;
+        var bits = MemoryMarshal.Cast<byte, uint>(model.ReadBytes(tensor));
         var distinct = new SortedSet<uint>();
         foreach (var value in bits)
         {

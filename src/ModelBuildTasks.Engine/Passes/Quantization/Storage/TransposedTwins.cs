@@ -23,20 +23,15 @@ internal static class TransposedTwins
         var matrices = graph.Initializer
             .Where(i => (DataType)i.DataType is DataType.Int8 or DataType.Uint8 && i.Dims.Count == 2 && i.Dims.Min() > 1 && model.ByteLength(i) > Overhead && !listed.Contains(i.Name))
             .ToList();
-        var bytes = matrices.ToDictionary<TensorProto, TensorProto, byte[]>(m => m, model.ReadBytes, ReferenceEqualityComparer.Instance);
         var gone = new HashSet<TensorProto>(ReferenceEqualityComparer.Instance);
         var nodes = new List<NodeProto>();
         foreach (var (i, first) in matrices.Index())
         {
             if (gone.Contains(first))
                 continue;
-            byte[]? transposed = null;
             foreach (var second in matrices.Skip(i + 1))
             {
-                if (gone.Contains(second) || second.DataType != first.DataType || second.Dims[0] != first.Dims[1] || second.Dims[1] != first.Dims[0])
-                    continue;
-                transposed ??= Transpose(bytes[first], (int)first.Dims[0], (int)first.Dims[1]);
-                if (!transposed.AsSpan().SequenceEqual(bytes[second]))
+                if (gone.Contains(second) || second.DataType != first.DataType || !Transposition.Is(model, first, second))
                     continue;
                 nodes.Add(GraphExtensions.Node("Transpose", [first.Name], [second.Name]).Set("perm", 1, 0));
                 gone.Add(second);
@@ -64,39 +59,12 @@ internal static class TransposedTwins
             return twins;
         foreach (var weight in choices.Where(c => c.Node.OpType != "Gather").SelectMany(c => c.Weights).Where(w => w.Tensor.Dims.Count == 2))
         {
-            if (tables.FirstOrDefault(t => t.Type == weight.Type && t.Tensor.Dims[0] == weight.Tensor.Dims[1] && t.Tensor.Dims[1] == weight.Tensor.Dims[0]
-                && IsTransposed(model.ReadFloats(t.Tensor), model.ReadFloats(weight.Tensor), (int)t.Tensor.Dims[0], (int)t.Tensor.Dims[1])) is { } table)
+            if (tables.FirstOrDefault(t => t.Type == weight.Type && Transposition.Is(model, t.Tensor, weight.Tensor)) is { } table)
             {
                 twins[weight] = table;
             }
         }
 
         return twins;
-    }
-
-    private static bool IsTransposed(float[] first, float[] second, int rows, int columns)
-    {
-        for (var r = 0; r < rows; r++)
-        {
-            for (var c = 0; c < columns; c++)
-            {
-                if (BitConverter.SingleToUInt32Bits(first[r * columns + c]) != BitConverter.SingleToUInt32Bits(second[c * rows + r]))
-                    return false;
-            }
-        }
-
-        return true;
-    }
-
-    private static byte[] Transpose(byte[] values, int rows, int columns)
-    {
-        var result = new byte[values.Length];
-        for (var r = 0; r < rows; r++)
-        {
-            for (var c = 0; c < columns; c++)
-                result[c * rows + r] = values[r * columns + c];
-        }
-
-        return result;
     }
 }
