@@ -21,14 +21,14 @@ internal static class ModelTable
         return result.Succeeded ? 0 : 1;
     });
 
-    /// <summary>Gives <c>models.yaml</c>, with the data folder in its place, to <paramref name="action"/>.</summary>
-    public static int WithManifest(string dataFolder, Func<string, int> action)
+    /// <summary>Gives <c>models.yaml</c> or another of the manifests beside it, with the data folder in its place, to <paramref name="action"/>.</summary>
+    public static int WithManifest(string dataFolder, Func<string, int> action, string file = "models.yaml")
     {
         var folder = Directory.CreateTempSubdirectory("modelbuild-benchmark-");
         try
         {
-            var manifest = Path.Combine(folder.FullName, "models.yaml");
-            var text = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "models.yaml"));
+            var manifest = Path.Combine(folder.FullName, file);
+            var text = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, file));
             File.WriteAllText(manifest, text.Replace("DATA/", Path.GetFullPath(dataFolder) + "/", StringComparison.Ordinal));
             return action(manifest);
         }
@@ -74,5 +74,5 @@ internal static class ModelTable
         ? $"{metric.Reference?.ToString(format)} -> {metric.Compressed.ToString(format)}"
         : "";
 
-    private static MetricReport? Find(TargetReport report, string name) => report.Validation?.Metrics.FirstOrDefault(m => m.Name == name);
+    internal static MetricReport? Find(TargetReport report, string name) => report.Validation?.Metrics.FirstOrDefault(m => m.Name == name);
 }

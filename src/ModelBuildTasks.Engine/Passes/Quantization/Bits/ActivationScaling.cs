@@ -82,7 +82,7 @@ internal sealed class ActivationScaling(OnnxModel model, BitsPlan plan, Rounding
         if (grams.Count == 0)
             return null;
         var rows = WeightRows.Of(weight, grams[0].Geometry);
-        var forms = Enumerable.Range(0, rows.Groups).Select(g => new QuadraticForm(WeightRounding.Moments(grams, g, centered: false), rows.Columns, 1e-6, RowRounding.Shrinkage)).ToList();
+        var forms = Enumerable.Range(0, rows.Groups).Select(g => new QuadraticForm(WeightRounding.Moments(grams, g, centered: false), rows.Columns, 1e-6, GridRounding.Shrinkage)).ToList();
         return new(weight, block, model.ReadFloats(weight.Tensor), rows, forms, grams[0].Geometry.Taps);
     }
 

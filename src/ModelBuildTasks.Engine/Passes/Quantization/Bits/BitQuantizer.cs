@@ -42,7 +42,7 @@ internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData?
         if (moments is not null)
         {
             var forms = new QuadraticForm[moments.Length];
-            Parallel.For(0, forms.Length, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, threads) }, g => forms[g] = new QuadraticForm(moments[g], layout.Columns, RowRounding.Damping, RowRounding.Shrinkage));
+            Parallel.For(0, forms.Length, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, threads) }, g => forms[g] = new QuadraticForm(moments[g], layout.Columns, RowRounding.Damping, GridRounding.Shrinkage));
             result = GridRounding.Round(values, result, row => forms[rows!.Group(row)], halves, threads);
         }
 

@@ -8,6 +8,12 @@ namespace ModelBuildTasks.Engine.Passes.Quantization.Bits;
 /// </summary>
 internal static class GridRounding
 {
+    /// <summary>
+    /// Shrinkage of the Gram matrices: less than for 8 bits, since the errors of few bits are larger than what correlations are known wrong by
+    /// (a language model in 3 and 4 bits gains 0.2 dB on other sequences).
+    /// </summary>
+    public const double Shrinkage = 0.1;
+
     private const int Refits = 3;
 
     /// <summary>A better weight for the outputs. Rows are independent: the result does not depend on threads.</summary>
@@ -35,15 +41,7 @@ internal static class GridRounding
             (scales[g], zeros[g]) = (weight.Scales[row * scales.Length + g], weight.Zero(row * scales.Length + g));
         var grid = new Grid(scales, zeros, weight.Group, weight.Grid.Top);
 
-        var error = new double[columns];
-        for (var c = 0; c < columns; c++)
-            error[c] = grid.Nearest(c, wanted[c]) - wanted[c];
-        var least = form.CoordinateDescent(wanted, grid, error);
-        var other = new double[columns];
-        form.NearestPlane(wanted, grid, other);
-        if (form.CoordinateDescent(wanted, grid, other) is var value && value < least)
-            (least, error) = (value, other);
-
+        var (error, least) = Least(wanted, grid, form);
         for (var refit = 0; refit < Refits; refit++)
         {
             var codes = Codes(grid, wanted, error);
@@ -64,6 +62,18 @@ internal static class GridRounding
             weight.Codes[layout.Index(row, c)] = (byte)best[c];
         for (var g = 0; g < scales.Length; g++)
             weight.Scales[row * scales.Length + g] = (float)grid.Scale(g);
+    }
+
+    /// <summary>The error ŵ − w of a row on any grid that eᵀHe is least for, as far as the searches find it, and eᵀHe. Never worse than nearest or GPTQ's.</summary>
+    public static (double[] Error, double Value) Least<TGrid>(double[] wanted, TGrid grid, QuadraticForm form) where TGrid : IColumnGrid
+    {
+        var error = new double[wanted.Length];
+        for (var c = 0; c < error.Length; c++)
+            error[c] = grid.Nearest(c, wanted[c]) - wanted[c];
+        var least = form.CoordinateDescent(wanted, grid, error);
+        var other = new double[wanted.Length];
+        form.NearestPlane(wanted, grid, other);
+        return form.CoordinateDescent(wanted, grid, other) is var value && value < least ? (other, value) : (error, least);
     }
 
     private static int[] Codes(Grid grid, double[] wanted, double[] error) => [.. wanted.Select((w, c) => grid.Code(c, w + error[c]))];
