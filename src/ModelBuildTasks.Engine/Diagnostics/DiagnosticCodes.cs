@@ -100,6 +100,12 @@ public static class DiagnosticCodes
     /// <summary>The runtime has no weights of the width that is asked for.</summary>
     public const string NoSuchWeights = "MBT2026";
 
+    /// <summary>The types of a graph that was converted to float16 contradict each other.</summary>
+    public const string HalfTypesContradict = "MBT2033";
+
+    /// <summary>Arithmetic in float16 was asked for on a runtime that computes in float32 (a warning).</summary>
+    public const string SlowHalfArithmetic = "MBT2034";
+
     // MBT3xxx: gates.
 
     /// <summary>Accuracy is outside its limits.</summary>
