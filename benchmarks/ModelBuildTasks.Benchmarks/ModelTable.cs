@@ -22,14 +22,14 @@ internal static class ModelTable
     });
 
     /// <summary>Gives <c>models.yaml</c> or another of the manifests beside it, with the data folder in its place, to <paramref name="action"/>.</summary>
-    public static int WithManifest(string dataFolder, Func<string, int> action, string file = "models.yaml")
+    public static int WithManifest(string dataFolder, Func<string, int> action, string file = "models.yaml", Func<string, string>? edit = null)
     {
         var folder = Directory.CreateTempSubdirectory("modelbuild-benchmark-");
         try
         {
             var manifest = Path.Combine(folder.FullName, file);
-            var text = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, file));
-            File.WriteAllText(manifest, text.Replace("DATA/", Path.GetFullPath(dataFolder) + "/", StringComparison.Ordinal));
+            var text = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, file)).Replace("DATA/", Path.GetFullPath(dataFolder) + "/", StringComparison.Ordinal);
+            File.WriteAllText(manifest, edit?.Invoke(text) ?? text);
             return action(manifest);
         }
         catch (ModelBuildException e)

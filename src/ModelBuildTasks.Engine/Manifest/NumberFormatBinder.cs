@@ -25,7 +25,6 @@ internal static class NumberFormatBinder
             FixedRanges = (policy["fixed_ranges"] as ObjectValue)?.Members.ToDictionary(m => m.Key, m => Range(m.Value, errors)) ?? [],
             OneScale = Names(policy, "one_scale"),
             FoldsConstants = policy.Get<bool>("folding") ?? false,
-            HalfArithmetic = policy.Get<bool>("half_arithmetic") ?? true,
             Contrib = Names(policy, "contrib"),
         };
         if (symmetric && types.Any(t => t.StartsWith('u')))

@@ -56,9 +56,6 @@ internal sealed record NumberFormats
     /// <summary>Whether the runtime computes constant expressions when it loads a model, so that what can be computed need not be stored.</summary>
     public bool FoldsConstants { get; init; }
 
-    /// <summary>Whether the runtime computes in float16; otherwise it converts at every operator.</summary>
-    public bool HalfArithmetic { get; init; } = true;
-
     /// <summary>Quantization operators of the domain com.microsoft that the runtime executes.</summary>
     public IReadOnlySet<string> Contrib { get; init; } = new HashSet<string>();
 

@@ -25,7 +25,7 @@ public static class Quantize
     {
         if (plan.Bits is not null)
             return BitsPass.Run(model, plan, context);
-        if (!context.Runtime.Formats.HalfArithmetic)
+        if (!context.Runtime.Float16.Compute)
             model = WideArithmetic.Apply(model) ?? model;
         var searches = plan.Activations == ActivationMode.Auto && context.Calibration is not null;
         var ready = Prepare(model, plan, context, searches ? Repairs.Needs(model, plan) : null);
