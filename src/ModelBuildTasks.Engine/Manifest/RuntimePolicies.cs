@@ -47,7 +47,7 @@ public static class RuntimePolicies
             Products = Forms(policy["products"]),
             Bits = policy["few_bits"] is ListValue bits ? [.. bits.Contents<string>().Select(Enum<BitsForm>).Distinct()] : [],
             Costs = CostBinder.Bind(policy["costs"] as ObjectValue),
-            ContentHash = Hashing.ContentHash.OfText(origin),
+            Origin = origin,
         };
     }
 
