@@ -2,6 +2,7 @@ using System.Globalization;
 using BenchmarkDotNet.Running;
 using ModelBuildTasks.Benchmarks;
 using ModelBuildTasks.Benchmarks.Costs;
+using ModelBuildTasks.Benchmarks.Large;
 using ModelBuildTasks.Benchmarks.Peers;
 
 switch (args)
@@ -22,8 +23,12 @@ switch (args)
         return CostCommand.Measure(args.Length > 1 && int.TryParse(args[1], CultureInfo.InvariantCulture, out var rounds) ? rounds : 20);
     case ["compare", var data, var tree, ..]:
         return ModelTable.WithManifest(data, manifest => CompareCommand.Run(manifest, tree, args.ElementAtOrDefault(3) is var name and not "all" ? name : null, args.Length > 4 ? args[4..] : ["chroot", tree, "python3"]));
-    case ["models"] or ["bits"] or ["half"] or ["calibration"] or ["compare", ..]:
-        Console.Error.WriteLine("usage: models DATA_FOLDER [TARGET] | bits DATA_FOLDER [TARGET] | half DATA_FOLDER [TARGET] | compare DATA_FOLDER PYTHON_TREE [TARGET|all [PYTHON_COMMAND...]] | calibration DATA_FOLDER [CROPS_FILE_TO_WRITE] | costs [ROUNDS] | costs --check DATA_FOLDER [TARGET]");
+    case ["speed", var tool, var model, var tree, ..]:
+        return SpeedCommand.Run(Path.GetFullPath(tool), model, tree, args.Length > 4 ? args[4..] : ["chroot", tree, "python3"]);
+    case ["large", var tool, var folder, ..]:
+        return LargeCommand.Run(Path.GetFullPath(tool), folder, args.Length > 3 ? int.Parse(args[3], CultureInfo.InvariantCulture) : 32, args.ElementAtOrDefault(4) ?? "rtn");
+    case ["speed", ..] or ["large", ..] or ["models"] or ["bits"] or ["half"] or ["calibration"] or ["compare", ..]:
+        Console.Error.WriteLine("usage: models DATA_FOLDER [TARGET] | bits DATA_FOLDER [TARGET] | half DATA_FOLDER [TARGET] | compare DATA_FOLDER PYTHON_TREE [TARGET|all [PYTHON_COMMAND...]] | calibration DATA_FOLDER [CROPS_FILE_TO_WRITE] | speed MODELBUILD_DLL MODEL PYTHON_TREE [PYTHON_COMMAND...] | large MODELBUILD_DLL FOLDER [LAYERS [METHOD]] | costs [ROUNDS] | costs --check DATA_FOLDER [TARGET]");
         return 2;
 }
 

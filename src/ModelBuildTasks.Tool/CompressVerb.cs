@@ -62,7 +62,7 @@ internal static class CompressVerb
         var result = Progress.Show(terminal, json, say => Compressor.Run(request with { Plan = plan }, say, cancellation));
         if (!json)
             WriteTable(terminal, result);
-        return Result(result);
+        return Result(result, json);
     }
 
     private static VerbResult CompressModel(Terminal terminal, CompressionRequest request, string model, string recipe, DatasetUse? data, bool json, CancellationToken cancellation)
@@ -101,7 +101,7 @@ internal static class CompressVerb
                 Failures.Writing(output, () => File.Move(file, Path.GetFileName(file) == name + ".onnx" ? output : Path.Combine(Path.GetDirectoryName(output)!, Path.GetFileName(file)), overwrite: true));
             if (!json)
                 WriteTable(terminal, result);
-            return Result(result);
+            return Result(result, json);
         }
         finally
         {
@@ -116,10 +116,10 @@ internal static class CompressVerb
             throw new WrongCallException(DiagnosticCodes.CannotWrite, $"-o '{path}' is a file; with a manifest it names a folder");
     }
 
-    private static VerbResult Result(CompressionResult result)
+    private static VerbResult Result(CompressionResult result, bool json)
     {
         var diagnostics = result.Targets.SelectMany(t => t.Diagnostics).ToList();
-        return new(Verb.CodeFor(diagnostics), diagnostics, "report", ReportFile.ToJson(result.Report));
+        return new(Verb.CodeFor(diagnostics), diagnostics, "report", json ? ReportFile.ToJson(result.Report) : null);
     }
 
     private static void WriteTable(Terminal terminal, CompressionResult result)

@@ -20,17 +20,23 @@ internal sealed record Terminal(TextWriter Out, TextWriter Error, bool Interacti
     {
         if (Interactive)
         {
-            var table = new Table().Border(TableBorder.Rounded);
-            foreach (var header in headers)
-                table.AddColumn(new TableColumn(Markup.Escape(header)));
-            foreach (var row in rows)
-                table.AddRow([.. row.Select(Markup.Escape)]);
-            AnsiConsole.Write(table);
+            Draw(headers, rows);
             return;
         }
 
         var widths = headers.Select((h, i) => rows.Select(r => r[i].Length).Append(h.Length).Max()).ToList();
         foreach (var row in rows.Prepend(headers))
             Out.WriteLine(string.Join("  ", row.Select((cell, i) => cell.PadRight(widths[i]))).TrimEnd());
+    }
+
+    // By itself, so that the library is loaded only where it draws.
+    private static void Draw(IReadOnlyList<string> headers, IReadOnlyList<IReadOnlyList<string>> rows)
+    {
+        var table = new Table().Border(TableBorder.Rounded);
+        foreach (var header in headers)
+            table.AddColumn(new TableColumn(Markup.Escape(header)));
+        foreach (var row in rows)
+            table.AddRow([.. row.Select(Markup.Escape)]);
+        AnsiConsole.Write(table);
     }
 }

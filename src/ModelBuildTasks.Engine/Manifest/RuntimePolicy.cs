@@ -10,7 +10,10 @@ public sealed record RuntimePolicy(string Name, int Opset, IReadOnlyDictionary<s
     internal NumberFormats Formats { get; init; } = new();
 
     /// <summary>Hash of the file's text, for cache keys.</summary>
-    public string ContentHash { get; init; } = "";
+    public string ContentHash => Origin.Length == 0 ? "" : Hashing.ContentHash.OfText(Origin);
+
+    /// <summary>All text that the policy was read from.</summary>
+    internal string Origin { get; init; } = "";
 
     /// <summary>The forms of a MatMul of two activations, the preferred first; empty where it stays in float.</summary>
     internal IReadOnlyList<QuantizedForm> Products { get; init; } = [];
