@@ -10,6 +10,8 @@ switch (args)
         return ModelTable.Write(data, args.ElementAtOrDefault(2));
     case ["calibration", var data, ..]:
         return CalibrationTable.Write(data, args.ElementAtOrDefault(2));
+    case ["palettes", var data, ..]:
+        return PaletteTable.Write(data, args[2..]);
     case ["calibration-run", var data, var crops, var threads, var batch, var activations]:
         return CalibrationTable.Run(data, crops, int.Parse(threads, CultureInfo.InvariantCulture), int.Parse(batch, CultureInfo.InvariantCulture), activations);
     case ["costs", "--check", var data, ..]:
@@ -18,8 +20,8 @@ switch (args)
         return CostCommand.Measure(args.Length > 1 && int.TryParse(args[1], CultureInfo.InvariantCulture, out var rounds) ? rounds : 20);
     case ["compare", var data, var tree, ..]:
         return ModelTable.WithManifest(data, manifest => CompareCommand.Run(manifest, tree, args.ElementAtOrDefault(3) is var name and not "all" ? name : null, args.Length > 4 ? args[4..] : ["chroot", tree, "python3"]));
-    case ["models"] or ["calibration"] or ["compare", ..]:
-        Console.Error.WriteLine("usage: models DATA_FOLDER [TARGET] | compare DATA_FOLDER PYTHON_TREE [TARGET|all [PYTHON_COMMAND...]] | calibration DATA_FOLDER [CROPS_FILE_TO_WRITE] | costs [ROUNDS] | costs --check DATA_FOLDER [TARGET]");
+    case ["models"] or ["calibration"] or ["palettes"] or ["compare", ..]:
+        Console.Error.WriteLine("usage: models DATA_FOLDER [TARGET] | compare DATA_FOLDER PYTHON_TREE [TARGET|all [PYTHON_COMMAND...]] | calibration DATA_FOLDER [CROPS_FILE_TO_WRITE] | palettes DATA_FOLDER [PASSES...] | costs [ROUNDS] | costs --check DATA_FOLDER [TARGET]");
         return 2;
 }
 

@@ -100,6 +100,9 @@ public static class DiagnosticCodes
     /// <summary>The runtime has no weights of the width that is asked for.</summary>
     public const string NoSuchWeights = "MBT2026";
 
+    /// <summary>The runtime does not fold constants, which palettes need.</summary>
+    public const string NoFolding = "MBT2037";
+
     // MBT3xxx: gates.
 
     /// <summary>Accuracy is outside its limits.</summary>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using ModelBuildTasks.Engine.Manifest.Schema;
 
 namespace ModelBuildTasks.Engine.Manifest;
@@ -12,7 +13,13 @@ internal static class PassBinder
         {
             var member = pass.Members[0];
             var options = (ObjectValue)member.Value;
-            return pass.Form == "prune" ? Prune(member, options, problems) : (PassPlan)Quantize(member, options, problems);
+            return pass.Form switch
+            {
+                "prune" => Prune(member, options, problems),
+                "cluster" => Cluster(member, options, problems),
+                "store" => new StorePlan(member.KeyLocation) { Tolerance = options.Get<Quantity>("tolerance")?.Number ?? 0 },
+                _ => (PassPlan)Quantize(member, options, problems),
+            };
         }),
     ];
 
@@ -66,6 +73,20 @@ internal static class PassBinder
         if (amount >= 1)
             problems.Add(("an amount of 100% leaves nothing of a layer", options["amount"]!));
         return new(member.KeyLocation, amount);
+    }
+
+    private static ClusterPlan Cluster(Member member, ObjectValue options, ICollection<(string, Value)> problems)
+    {
+        var plan = new ClusterPlan(member.KeyLocation);
+        foreach (var key in options.Has("entropy") ? new[] { "bits", "group", "method" }.Where(options.Has) : [])
+            problems.Add(($"'{key}' has a meaning only for palettes, and 'entropy' asks for evenly spaced values", options[key]!));
+        return plan with
+        {
+            Bits = (int)(options.Get<long>("bits") ?? plan.Bits),
+            Entropy = options.Get<double>("entropy"),
+            Channels = options.Text("group") is { } group and not "tensor" ? int.Parse(group, CultureInfo.InvariantCulture) : 0,
+            Method = options.Text("method") switch { "kmeans" => ClusterMethod.KMeans, "gram" => ClusterMethod.Gram, _ => ClusterMethod.Auto },
+        };
     }
 
     private static QuantizePlan Quantize(Member member, ObjectValue options, ICollection<(string, Value)> problems)

@@ -13,8 +13,15 @@ internal static class PassOrder
 {
     private static readonly PassDemands[] Demands =
     [
-        new("prune", [], [("quantize", "weights in 8 bits have lost the small differences that pruning chooses by; prune first")]),
-        new("quantize", [], [("quantize", "weights are stored in 8 bits already; keep one quantize")]),
+        new("prune", [], [("quantize", "weights in 8 bits have lost the small differences that pruning chooses by; prune first"), ("cluster", "palettes are found for the weights that are left; prune first"), ("store", "what is stored in another form is no weight any more; store comes last")]),
+        new("cluster", [],
+        [
+            ("cluster", "weights have few distinct values already; keep one cluster"),
+            ("quantize", "weights are stored in 8 bits or fewer already; keep one of the two"),
+            ("store", "what is stored in another form is no weight any more; store comes last"),
+        ]),
+        new("store", [], [("store", "everything is stored in its smallest form already; keep one store")]),
+        new("quantize", [], [("quantize", "weights are stored in 8 bits already; keep one quantize"), ("cluster", "weights are stored as palettes already; keep one of the two"), ("store", "what is stored in another form is no weight any more; store comes last")]),
     ];
 
     /// <summary>Reports every pass that cannot stand where it stands.</summary>

@@ -13,6 +13,7 @@ internal sealed record Workbench
     public Func<OnnxModel, PassPlan, PassContext, PassResult> Apply { get; init; } = (model, pass, context) => pass switch
     {
         PrunePlan prune => Prune.Run(model, prune, context),
+        ClusterPlan cluster => Cluster.Run(model, cluster, context),
         QuantizePlan quantize => Quantize.Run(model, quantize, context),
         _ => throw new InvalidOperationException($"no pass '{pass.Name}'"),
     };
