@@ -1,6 +1,5 @@
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Quantization;
-using ModelBuildTasks.Engine.Passes.Quantization.Bits;
 using ModelBuildTasks.Engine.Passes.Quantization.Storage;
 using ModelBuildTasks.Engine.Passes.Storage;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
@@ -75,16 +74,6 @@ internal sealed class ClusterWriter(RewriteContext context, bool encoded)
         if (!encoded)
             return palette.Bytes(bits) + PaletteWriter.Overhead(bits);
         // Nodes and names are much alike.
-        long sum = PaletteWriter.Overhead(bits) / 4;
-        if (bits == 8)
-            return sum + EncodedSize.Of(palette.Codes);
-        var shift = 0;
-        foreach (var width in BitPacking.Fields(bits))
-        {
-            sum += EncodedSize.Of(BitPacking.Pack(palette.Codes, width, shift));
-            shift += width;
-        }
-
-        return sum;
+        return PaletteWriter.Overhead(bits) / 4 + palette.Payloads(bits).Sum(p => EncodedSize.Of(p));
     }
 }

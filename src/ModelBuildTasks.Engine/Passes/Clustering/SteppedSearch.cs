@@ -30,8 +30,8 @@ internal sealed class SteppedSearch(ClusterWeight weight, int threads)
     /// <summary>Codes for the least output error at a step; to nearest where the inputs are not known.</summary>
     public SteppedWeight Round(double step) => _forms.Length == 0 ? Nearest(step) : Codes(step, (steps, row, into) =>
     {
-        var (form, grid) = (_forms[weight.Rows!.Group(row)], new StepGrid(steps));
         var wanted = new double[into.Length];
+        var (form, grid) = (_forms[weight.Rows!.Group(row)], new StepGrid(steps, weight.KeepsZeros ? wanted : null));
         var (nearest, plane) = (new double[into.Length], new double[into.Length]);
         for (var c = 0; c < wanted.Length; c++)
         {
@@ -66,7 +66,9 @@ internal sealed class SteppedSearch(ClusterWeight weight, int threads)
     private SteppedWeight Codes(double step, Action<double[], int, double[]> round)
     {
         _shares ??= Shares();
-        float[] scales = [.. _shares.Select(s => Math.Max((float)(Half)(step * s), (float)Half.Epsilon))];
+        // Below this float16 has too few digits for a scale.
+        var halves = step * _shares.Min() > 1e-4;
+        float[] scales = [.. _shares.Select(s => halves ? (float)(Half)(step * s) : Math.Max((float)(step * s), 1e-30f))];
         var taps = scales.Length == 1 ? RowLength : RowLength / scales.Length;
         var steps = new double[RowLength];
         for (var c = 0; c < steps.Length; c++)

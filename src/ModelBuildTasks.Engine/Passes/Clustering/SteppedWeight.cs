@@ -39,10 +39,12 @@ internal sealed record SteppedWeight(sbyte[] Codes, float[] Scales, int Axis)
 }
 
 /// <summary>Multiples of a step for each column.</summary>
-internal readonly struct StepGrid(double[] steps) : IColumnGrid
+/// <param name="steps">The steps.</param>
+/// <param name="wanted">The row where its exact zeros stay zeros, else null.</param>
+internal readonly struct StepGrid(double[] steps, double[]? wanted) : IColumnGrid
 {
     /// <inheritdoc/>
-    public double Nearest(int column, double value) => steps[column] * Math.Clamp(Math.Round(value / steps[column]), -SteppedWeight.Limit, SteppedWeight.Limit);
+    public double Nearest(int column, double value) => wanted is not null && wanted[column] == 0 ? 0 : steps[column] * Math.Clamp(Math.Round(value / steps[column]), -SteppedWeight.Limit, SteppedWeight.Limit);
 
     /// <inheritdoc/>
     public double Distance(int column) => steps[column];

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Quantization.Bits;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
@@ -19,6 +20,21 @@ internal sealed record PaletteCodes(byte[] Codes, float[][] Tables, long Outer)
     /// <summary>Whether float16 has all values exactly.</summary>
     public bool Halves => Array.TrueForAll(Tables, t => Array.TrueForAll(t, v => BitConverter.SingleToUInt32Bits((float)(Half)v) == BitConverter.SingleToUInt32Bits(v)));
 
+    /// <summary>The tensors that are stored.</summary>
+    /// <param name="bits">Bits that a code is given.</param>
+    public IEnumerable<byte[]> Payloads(int bits)
+    {
+        var shift = 0;
+        foreach (var width in BitPacking.Fields(bits))
+        {
+            yield return BitPacking.Pack(Codes, width, shift);
+            shift += width;
+        }
+
+        float[] table = [.. Tables.SelectMany(t => t)];
+        yield return Halves ? MemoryMarshal.AsBytes<Half>(table.Select(v => (Half)v).ToArray()).ToArray() : MemoryMarshal.AsBytes(table.AsSpan()).ToArray();
+    }
+
     /// <summary>Bytes of codes and tables in the file.</summary>
     /// <param name="bits">Bits that a code is given.</param>
     public long Bytes(int bits) => BitPacking.Length(Codes.Length, bits) + Tables.Length * (long)Length * (Halves ? 2 : 4);
@@ -36,6 +52,10 @@ internal sealed class PaletteWriter(RewriteContext context)
 
     /// <summary>Bytes of nodes and names.</summary>
     public static int Overhead(int bits) => bits == 8 ? BytesOverhead : PackedOverhead + FieldOverhead * (BitPacking.Fields(bits).Count - 1);
+
+    /// <summary>Nodes that decode a palette.</summary>
+    public static int NodeCount(PaletteCodes palette, int bits) =>
+        (palette.Halves ? 3 : 2) + (bits == 8 ? 0 : 3 * BitPacking.Fields(bits).Count + 3 * (BitPacking.Fields(bits).Count - 1)) + (palette.Tables.Length > 1 ? 2 : 0);
 
     /// <summary>The widths in which codes can be stored, the narrowest first.</summary>
     /// <param name="palette">The codes.</param>
