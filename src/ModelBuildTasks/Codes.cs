@@ -4,6 +4,8 @@ namespace ModelBuildTasks;
 internal static class Codes
 {
     public const string InvalidValue = "MBT1006";
+    public const string CannotWrite = "MBT2007";
+    public const string NoDecoder = "MBT2032";
     public const string InternalError = "MBT9001";
     public const string WorkerCrashed = "MBT9002";
     public const string UnsupportedPlatform = "MBT9003";

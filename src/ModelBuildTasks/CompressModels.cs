@@ -92,7 +92,15 @@ public sealed class CompressModels : ToolTask
             return false;
         if (Threads() is not { } threads)
             return Fail(Codes.InvalidValue, $"ModelBuildMaxCpuCount is '{MaxCpuCount}' and must be a whole number from 1.");
-        WriteRequest(threads);
+        try
+        {
+            WriteRequest(threads);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return Fail(Codes.CannotWrite, $"'{RequestPath}' cannot be written: {e.Message} Make the folder writable or free space on its disk.");
+        }
+
         return base.Execute();
     }
 

@@ -42,7 +42,7 @@ public sealed class ReadModelInputs : Task
         Files = [.. files];
         listing.Sort(StringComparer.Ordinal);
         Listing = string.Join("|", listing.Distinct());
-        OutputsMissing = CompressedModelList.Read(OutputDirectory).Any(o => !File.Exists(o.Path));
+        OutputsMissing = CompressedModelList.Read(OutputDirectory).Any(o => o.Files.Any(f => !File.Exists(f)));
         return true;
     }
 

@@ -103,6 +103,15 @@ public static class DiagnosticCodes
     /// <summary>The runtime does not fold constants, which palettes need.</summary>
     public const string NoFolding = "MBT2037";
 
+    /// <summary>An artifact that cannot be embedded: it has a data file, or is too large for an assembly.</summary>
+    public const string CannotEmbed = "MBT2030";
+
+    /// <summary>An artifact that cannot be encoded: it has a data file, which a runtime maps as it is.</summary>
+    public const string CannotEncode = "MBT2031";
+
+    /// <summary>The target framework has no decoder for the artifact's encoding.</summary>
+    public const string NoDecoder = "MBT2032";
+
     // MBT3xxx: gates.
 
     /// <summary>Accuracy is outside its limits.</summary>

@@ -51,6 +51,12 @@ public sealed record TargetPlan
 
     /// <summary>How the artifact gets into the app.</summary>
     public PackageAs Package { get; init; } = PackageAs.Resource;
+
+    /// <summary>How the artifact's bytes are stored there.</summary>
+    public PackageEncoding Encoding { get; init; } = PackageEncoding.None;
+
+    /// <summary>Where <c>package:</c> stands, or the target where the manifest does not say.</summary>
+    public SourceLocation? PackageLocation { get; init; }
 }
 
 /// <summary>What happens when a gate fails.</summary>
@@ -75,6 +81,19 @@ public enum PackageAs
     /// <summary>Embedded as <c>models/&lt;Name&gt;.onnx</c>.</summary>
     Resource,
 
+    /// <summary>A file <c>models/&lt;Name&gt;.onnx</c> next to the app, with its data file where there is one.</summary>
+    Content,
+
     /// <summary>Only written to <c>obj/models</c>.</summary>
     None,
+}
+
+/// <summary>How an artifact's bytes are stored.</summary>
+public enum PackageEncoding
+{
+    /// <summary>As they are.</summary>
+    None,
+
+    /// <summary>Compressed without loss, as <c>&lt;Name&gt;.onnx.br</c>.</summary>
+    Brotli,
 }

@@ -46,7 +46,9 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
             Calibration = calibration,
             Validation = validation,
             OnFailure = merged.Text("on_failure") switch { "warn" => OnFailure.Warn, "original" => OnFailure.Original, "relax" => OnFailure.Relax, _ => OnFailure.Error },
-            Package = (merged["package"] as ObjectValue)?.Text("as") == "none" ? PackageAs.None : PackageAs.Resource,
+            Package = (merged["package"] as ObjectValue)?.Text("as") switch { "none" => PackageAs.None, "content" => PackageAs.Content, _ => PackageAs.Resource },
+            Encoding = (merged["package"] as ObjectValue)?.Text("encoding") == "brotli" ? PackageEncoding.Brotli : PackageEncoding.None,
+            PackageLocation = (merged["package"] ?? merged).Location,
         };
     }
 

@@ -11,8 +11,12 @@ internal sealed class ExternalData(string modelPath, PayloadStore payloads)
 {
     private readonly string _folder = Real(Path.GetDirectoryName(Path.GetFullPath(modelPath))!);
     private readonly Dictionary<string, SourceFile> _files = [];
+    private readonly Dictionary<(SourceFile File, long Offset, long Length), Place> _places = [];
 
-    public Payload Resolve(TensorProto tensor, long expected)
+    /// <summary>Finds a tensor's values and returns the key of their payload; tensors at the same place share one.</summary>
+    /// <param name="tensor">A tensor whose data is external.</param>
+    /// <param name="expected">Bytes that its type and shape ask for.</param>
+    public long Resolve(TensorProto tensor, long expected)
     {
         var entries = tensor.ExternalData.ToLookup(e => e.Key, e => e.Value);
         var location = entries["location"].FirstOrDefault() ?? throw Bad(tensor, "names no file");
@@ -32,7 +36,30 @@ internal sealed class ExternalData(string modelPath, PayloadStore payloads)
             throw Bad(tensor, $"has {length:N0} bytes in '{location}' and should have {expected:N0} for its shape");
         if (offset > file.Length || length > file.Length - offset)
             throw Bad(tensor, $"lies at byte {offset:N0} with {length:N0} bytes, and '{location}' has only {file.Length:N0}");
-        return new FilePayload(file, offset, length);
+        if (!_places.TryGetValue((file, offset, length), out var place))
+            _places[(file, offset, length)] = place = new(tensor, payloads.Add(new FilePayload(file, offset, length)));
+        return place.Key;
+    }
+
+    /// <summary>
+    /// Tensors may share a place, as tied weights do. Ranges that overlap otherwise are those of a damaged file: one tensor would
+    /// be read from the values of another.
+    /// </summary>
+    public void RefuseOverlaps()
+    {
+        foreach (var places in _places.Where(p => p.Key.Length > 0).GroupBy(p => p.Key.File))
+        {
+            var ordered = places.OrderBy(p => p.Key.Offset).ThenBy(p => p.Key.Length).ToList();
+            for (var i = 1; i < ordered.Count; i++)
+            {
+                var (before, at) = (ordered[i - 1], ordered[i]);
+                if (at.Key.Offset < before.Key.Offset + before.Key.Length)
+                {
+                    throw Bad(at.Value.Tensor,
+                        $"lies at byte {at.Key.Offset:N0} with {at.Key.Length:N0} bytes in '{Path.GetFileName(places.Key.Path)}', where '{Printable(before.Value.Tensor.Name)}' has bytes {before.Key.Offset:N0} to {before.Key.Offset + before.Key.Length - 1:N0}; export the model again");
+                }
+            }
+        }
     }
 
     private SourceFile Open(TensorProto tensor, string location)
@@ -51,6 +78,8 @@ internal sealed class ExternalData(string modelPath, PayloadStore payloads)
             throw Bad(tensor, $"points at '{Printable(location)}', a link that leads outside the model's folder");
         return _files[location] = payloads.Open(real);
     }
+
+    private sealed record Place(TensorProto Tensor, long Key);
 
     private bool Inside(string path) =>
         path.StartsWith(_folder.EndsWith(Path.DirectorySeparatorChar) ? _folder : _folder + Path.DirectorySeparatorChar, StringComparison.Ordinal);

@@ -24,6 +24,7 @@ internal static class ModelReader
             var external = new ExternalData(path, payloads);
             foreach (var tensor in TensorWalk.All(proto))
                 Bind(tensor, payloads, external, path);
+            external.RefuseOverlaps();
             return model;
         }
         catch
@@ -87,7 +88,7 @@ internal static class ModelReader
 
         if (tensor.DataLocation == TensorProto.Types.DataLocation.External)
         {
-            tensor.PayloadRef = payloads.Add(external.Resolve(tensor, ElementTypes.ByteLength(type, count)));
+            tensor.PayloadRef = external.Resolve(tensor, ElementTypes.ByteLength(type, count));
             tensor.ExternalData.Clear();
             tensor.ClearDataLocation();
         }

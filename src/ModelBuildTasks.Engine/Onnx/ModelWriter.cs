@@ -24,15 +24,19 @@ internal static class ModelWriter
     {
         var target = Path.GetFullPath(path);
         var temporary = target + ".tmp";
+        var data = target + ".data";
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(target)!);
             var size = PayloadBytes(model);
             var written = model;
             if (size > inlineLimit)
-                written = MoveOut(model, target + ".data");
+                written = MoveOut(model, data);
             using (var stream = new FileStream(temporary, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 16))
                 Write(written, stream);
+            // Not before both are whole: an earlier model keeps the data file that is its own.
+            if (!ReferenceEquals(written, model))
+                File.Move(data + ".tmp", data, overwrite: true);
             File.Move(temporary, target, overwrite: true);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -41,7 +45,8 @@ internal static class ModelWriter
         }
         finally
         {
-            File.Delete(temporary);
+            Remove(temporary);
+            Remove(data + ".tmp");
         }
     }
 
@@ -74,7 +79,14 @@ internal static class ModelWriter
         measure.Write(stream, lengths);
     }
 
-    /// <summary>A copy of the model whose large tensors lie in <paramref name="dataPath"/>.</summary>
+    // Of a path whose folder does not exist, or is a file, there is nothing to remove.
+    private static void Remove(string path)
+    {
+        if (File.Exists(path))
+            File.Delete(path);
+    }
+
+    /// <summary>A copy of the model whose large tensors lie in <paramref name="dataPath"/>, which is written with <c>.tmp</c> behind its name.</summary>
     private static OnnxModel MoveOut(OnnxModel model, string dataPath)
     {
         var clone = model.Clone();
@@ -102,12 +114,11 @@ internal static class ModelWriter
                     tensor.ExternalData.Add(new StringStringEntryProto { Key = "length", Value = $"{payload.Length}" });
                 }
             }
-
-            File.Move(temporary, dataPath, overwrite: true);
         }
-        finally
+        catch
         {
-            File.Delete(temporary);
+            Remove(temporary);
+            throw;
         }
 
         return clone;

@@ -11,7 +11,14 @@ namespace ModelBuildTasks.Engine.Pipeline;
 /// <summary>What decides an artifact and its measurements, as one hash. Names, paths and places in the manifest do not.</summary>
 internal static class CacheKey
 {
-    public static string Of(CompressionRequest request, TargetPlan target, string modelSha256, long modelBytes, IDataset? calibration, IDataset? validation)
+    /// <param name="request">The request.</param>
+    /// <param name="target">The target.</param>
+    /// <param name="modelSha256">Hash of the original.</param>
+    /// <param name="modelBytes">Bytes of the original.</param>
+    /// <param name="calibration">The calibration data.</param>
+    /// <param name="validation">The validation data.</param>
+    /// <param name="dataFileOf">The artifact's file name where it may have a data file, whose name stands in the artifact; null where it cannot.</param>
+    public static string Of(CompressionRequest request, TargetPlan target, string modelSha256, long modelBytes, IDataset? calibration, IDataset? validation, string? dataFileOf = null)
     {
         var text = new StringBuilder();
         void Line(string name, string value) => text.Append(name).Append(' ').Append(value).Append('\n');
@@ -26,6 +33,8 @@ internal static class CacheKey
         Line("runtime", CanonicalText.Of(target.Runtime));
         Line("validation", request.Validate && target.Validation is { } plan ? CanonicalText.Of(plan.Gates) : "none");
         Line("validation data", validation?.ContentHash ?? "none");
+        Line("encoding", target.Encoding == PackageEncoding.None ? "none" : $"{target.Encoding} by .NET {Environment.Version}");
+        Line("data file", dataFileOf ?? "none");
         Line("on_failure", $"{target.OnFailure}");
         Line("latency", $"{request.MeasureLatency}");
         return ContentHash.OfText(text.ToString());

@@ -31,11 +31,14 @@ internal sealed record Candidate
     /// <summary>What quantization did, node by node, where the passes' result was kept.</summary>
     public IReadOnlyList<Decision> Quantized { get; init; } = [];
 
-    /// <summary>Bytes, with the data file of a model beyond protobuf's limit.</summary>
+    /// <summary>Bytes before encoding, with the data file of a model beyond protobuf's limit.</summary>
     public long Size => Files.Sum(f => new FileInfo(f).Length);
 
     /// <summary>The model file, and its data file where there is one.</summary>
     public IReadOnlyList<string> Files => File.Exists(DataPath(Path)) ? [Path, DataPath(Path)] : [Path];
+
+    /// <summary>Bytes that the app is to carry: those of the encoded file where there is one.</summary>
+    public long PackedSize => File.Exists(BrotliFile.PathOf(Path)) ? new FileInfo(BrotliFile.PathOf(Path)).Length : Size;
 
     public static string DataPath(string path) => path + ".data";
 }
@@ -56,7 +59,7 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         say("write", "writing the model", null);
         var layers = Layers.Merge(results);
         var made = new Candidate { Path = path, Outcome = "compressed", Passes = _reports, Layers = layers, Notes = Notes(results) };
-        results[^1].Model.Save(path);
+        ModelWriter.Save(results[^1].Model, path, bench.InlineLimit);
         if (made.Size < original.Size)
             return made with { Quantized = [.. target.Passes.SelectMany((pass, i) => pass is QuantizePlan ? results[i + 1].Decisions : []).Where(d => d.What != Layers.Left)] };
 
@@ -64,13 +67,13 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         if (target.Passes.Count > 0)
         {
             Discard(made);
-            cleaned.Model.Save(path);
+            ModelWriter.Save(cleaned.Model, path, bench.InlineLimit);
             if (made.Size < original.Size)
                 return made with { Reason = $"{why}; clean-up alone is smaller ({made.Size} bytes) and is kept", Layers = Layers.GivenUp(layers, "given up: the result was not smaller") };
         }
 
         Discard(made);
-        original.CopyTo(path, cancellation);
+        original.CopyTo(path, bench.InlineLimit, cancellation);
         return made with { Outcome = "original", Reason = why, Layers = Layers.GivenUp(layers, "given up: the result was not smaller") };
     }
 

@@ -86,7 +86,7 @@ internal sealed class Measuring
             }
         }
 
-        return measured with { OriginalBytes = original.Size, ArtifactBytes = candidate.Size };
+        return measured with { OriginalBytes = original.Size, ArtifactBytes = candidate.PackedSize };
     }
 
     private static string? WhyRandomDoesNotRun(Original original, IDataset data, CancellationToken cancellation)

@@ -89,12 +89,13 @@ internal sealed class Original : IDisposable
     }
 
     /// <summary>Writes the untouched model: byte for byte, and with its external data put inside where it has some.</summary>
-    public void CopyTo(string path, CancellationToken cancellation)
+    /// <exception cref="ModelBuildException">MBT2007: it cannot be written.</exception>
+    public void CopyTo(string path, long inlineLimit, CancellationToken cancellation)
     {
         if (Files.Count == 1)
-            ContentHash.Copy(Path, path, cancellation);
+            Failures.Writing(path, () => ContentHash.Copy(Path, path, cancellation));
         else
-            Model.Save(path);
+            ModelWriter.Save(Model, path, inlineLimit);
     }
 
     public void Dispose() => Model.Dispose();

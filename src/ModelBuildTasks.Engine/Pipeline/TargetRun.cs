@@ -35,6 +35,8 @@ internal sealed class TargetRun
 
     private string ArtifactName => _target.Name + ".onnx";
 
+    private string Artifact => Path.GetFullPath(Path.Combine(_request.OutputDirectory, ArtifactName));
+
     private ValidationPlan? ValidationPlan => _request.Validate && _request.Check ? _target.Validation : null;
 
     /// <exception cref="OperationCanceledException">Cancelled; nothing was put in place.</exception>
@@ -58,7 +60,7 @@ internal sealed class TargetRun
     private TargetResult Work()
     {
         Say("read", "reading the model", null);
-        RefuseToOverwrite();
+        CheckDestination();
         using var original = Original.Open(_target.ModelPath, _cancellation);
         _report = _report with { Model = _report.Model with { Sha256 = original.Sha256, Size = original.Size } };
         var calibration = _target.Calibration is { } use ? _bench.Open(use, original.Model) : null;
@@ -67,11 +69,12 @@ internal sealed class TargetRun
         var path = Path.Combine(folder.Path, ArtifactName);
 
         var cache = _request.CacheDirectory is { } directory && _request.Check ? new ArtifactCache(directory) : null;
-        var key = cache is null ? "" : CacheKey.Of(_request, _target, original.Sha256, original.Size, calibration, measuring?.Data);
+        var key = cache is null ? "" : CacheKey.Of(
+            _request, _target, original.Sha256, original.Size, calibration, measuring?.Data, original.Size > _bench.InlineLimit ? ArtifactName : null);
         if (cache?.TryGet(key, path, original.Size, _cancellation) is { } entry)
         {
             Say("cache", "taken from the cache", 1);
-            return Finish(entry, [path], cacheHit: true);
+            return Finish(entry, path, cacheHit: true);
         }
 
         if (_request.Check)
@@ -90,14 +93,23 @@ internal sealed class TargetRun
         _report = _report with { Passes = candidate.Passes, Layers = candidate.Layers };
         if (_request.Check)
             CheckThatItLoads(candidate, original);
+        Pack(candidate);
         var measured = measuring?.Measure(original, candidate, _request.Threads, _request.MeasureLatency, Say, _cancellation);
         if (_target.OnFailure == OnFailure.Original && measured is not null && Judge(measured)!.Failures is [var first, ..])
+        {
             candidate = PutOriginalBack(candidate, original, first);
+            Pack(candidate);
+        }
+
         if (_target.OnFailure == OnFailure.Relax && measured is not null && Judge(measured)!.Failures.Count > 0)
         {
             var relaxed = new Relaxation(
                 rules => new CandidateMaker(_target, original, context with { Rules = [.. _target.Rules, .. rules] }, _bench, Say, _cancellation),
-                trial => measuring!.Measure(original, trial, _request.Threads, _request.MeasureLatency, Say, _cancellation),
+                trial =>
+                {
+                    Pack(trial);
+                    return measuring!.Measure(original, trial, _request.Threads, _request.MeasureLatency, Say, _cancellation);
+                },
                 m => Judge(m)!.Failures, _target.Location).Run(candidate, measured, folder.Path);
             if (relaxed.Candidate is { } kept)
             {
@@ -115,19 +127,18 @@ internal sealed class TargetRun
             CacheEntry.CurrentVersion,
             ContentHash.OfFiles(candidate.Files, _cancellation),
             candidate.Size,
+            ArtifactCache.Describe(candidate.Path, _cancellation),
             _report with { Outcome = candidate.Outcome, OutcomeReason = candidate.Reason, Layers = candidate.Layers },
             measured,
             [.. CalibrationNotes(original, calibration, context.Statistics), .. candidate.Notes]);
-        var result = Finish(entry, candidate.Files, cacheHit: false);
-
-        // A data file beside the model is named after the target: such an artifact belongs to its place.
-        if (cache is not null && result.ArtifactPath is { } artifact && candidate.Files.Count == 1)
+        var result = Finish(entry, candidate.Path, cacheHit: false);
+        if (cache is not null && result.ArtifactPath is { } artifact)
             cache.Put(key, artifact, entry, _cancellation);
         return result;
     }
 
     /// <summary>Judges, and puts the files in place where the verdict allows it.</summary>
-    private TargetResult Finish(CacheEntry entry, IReadOnlyList<string> files, bool cacheHit)
+    private TargetResult Finish(CacheEntry entry, string path, bool cacheHit)
     {
         _report = entry.Report with { Name = _report.Name, Policy = _report.Policy, Model = _report.Model, Checked = _report.Checked };
         var diagnostics = entry.Notes.Select(Warning).ToList();
@@ -146,13 +157,13 @@ internal sealed class TargetRun
             diagnostics.Add(new(DiagnosticCodes.Relaxed, DiagnosticSeverity.Warning, $"{_target.Name}: {relaxed}", _target.Location));
 
         _cancellation.ThrowIfCancellationRequested();
-        var artifact = Put(files);
+        var artifact = Put(path, entry);
         _report = _report with
         {
-            Artifact = new(ArtifactName, entry.Sha256, entry.Size, entry.Size),
+            Artifact = new(ArtifactName, entry.Sha256, entry.Size, entry.PackedSize),
             Diagnostics = [.. diagnostics.Select(d => d.ToString())],
         };
-        Say("done", $"{_report.Outcome}, {GateText.Bytes(_report.Model.Size)} to {GateText.Bytes(entry.Size)}", 1);
+        Say("done", $"{_report.Outcome}, {GateText.Bytes(_report.Model.Size)} to {GateText.Bytes(entry.Size)}{(entry.PackedSize == entry.Size ? "" : $", {GateText.Bytes(entry.PackedSize)} packed")}", 1);
         return new(_target, artifact, cacheHit, _report, diagnostics);
     }
 
@@ -201,7 +212,8 @@ internal sealed class TargetRun
     {
         foreach (var file in candidate.Files)
             File.Delete(file);
-        Failures.Writing(candidate.Path, () => original.CopyTo(candidate.Path, _cancellation));
+        File.Delete(BrotliFile.PathOf(candidate.Path));
+        original.CopyTo(candidate.Path, _bench.InlineLimit, _cancellation);
         return candidate with { Outcome = "original", Reason = failure.Message, Layers = Layers.GivenUp(candidate.Layers, "given up: a gate failed") };
     }
 
@@ -238,26 +250,46 @@ internal sealed class TargetRun
         throw new ModelBuildException(DiagnosticCodes.DoesNotConform, $"the compressed model of '{_target.Name}' is not for {_target.Runtime.Name}: {ours[0].Node}: {ours[0].What}{more}");
     }
 
-    /// <summary>The artifact would take the place of a model of this plan, and the next build would compress the compressed.</summary>
-    private void RefuseToOverwrite()
+    /// <summary>
+    /// Refuses what would be found out only when all work is done: a folder in the artifact's place. And an artifact that would
+    /// take the place of a model of this plan: the next build would compress the compressed.
+    /// </summary>
+    private void CheckDestination()
     {
         var comparison = OperatingSystem.IsLinux() ? StringComparison.Ordinal : StringComparison.OrdinalIgnoreCase;
-        var artifact = Path.GetFullPath(Path.Combine(_request.OutputDirectory, ArtifactName));
+        var artifact = Artifact;
+        if (ArtifactCache.Suffixes.FirstOrDefault(s => Directory.Exists(artifact + s)) is { } suffix)
+            throw new ModelBuildException(DiagnosticCodes.CannotWrite, $"'{artifact}{suffix}' is a folder, and the artifact of '{_target.Name}' goes there; remove the folder, or choose another output folder or name");
         if (_request.Plan.Targets.Any(t => string.Equals(Path.GetFullPath(t.ModelPath), artifact, comparison)))
             throw new ModelBuildException(DiagnosticCodes.CannotWrite, $"the artifact '{artifact}' would overwrite an original; choose another output folder or name");
     }
 
-    private string Put(IReadOnlyList<string> files)
+    /// <summary>Encodes the artifact where the manifest says so, and reads back what was written.</summary>
+    private void Pack(Candidate candidate)
     {
-        var artifact = Path.GetFullPath(Path.Combine(_request.OutputDirectory, ArtifactName));
-        Failures.Writing(artifact, () =>
+        if (_target.Encoding == PackageEncoding.None)
+            return;
+        var place = _target.PackageLocation ?? _target.Location;
+        if (candidate.Files.Count > 1)
         {
-            if (files.Count > 1)
-                File.Move(files[1], Candidate.DataPath(artifact), overwrite: true);
-            File.Move(files[0], artifact, overwrite: true);
-            if (files.Count == 1)
-                File.Delete(Candidate.DataPath(artifact));
-        });
+            throw new ModelBuildException(DiagnosticCodes.CannotEncode,
+                $"the compressed model of '{_target.Name}' has {candidate.Size:N0} bytes and keeps its tensors in a data file, which a runtime maps as it is and which cannot be encoded; say 'package: {{ as: content, encoding: none }}'", place);
+        }
+
+        Say("pack", "compressing the artifact with Brotli", 0);
+        BrotliFile.Compress(candidate.Path, done => Say("pack", $"pack {GateText.Percent(done, 0)}", done), _cancellation);
+        if (_request.Check && BrotliFile.HashOfContent(BrotliFile.PathOf(candidate.Path), _cancellation) != ContentHash.OfFiles([candidate.Path], _cancellation))
+            throw new ModelBuildException(DiagnosticCodes.ArtifactDoesNotRun, $"the compressed model of '{_target.Name}' cannot be decoded as it was encoded", place);
+    }
+
+    private string Put(string path, CacheEntry entry)
+    {
+        var artifact = Artifact;
+        var suffixes = entry.Files.Select(f => f.Suffix).ToList();
+        // The model file last: what it needs is there before it.
+        var files = suffixes.Order(StringComparer.Ordinal).Reverse().Select(s => (path + s, artifact + s)).ToList();
+        var obsolete = ArtifactCache.Suffixes.Except(suffixes).Select(s => artifact + s);
+        Failures.Writing(artifact, () => Placement.Put(files, obsolete, Path.GetDirectoryName(path)!));
         return artifact;
     }
 

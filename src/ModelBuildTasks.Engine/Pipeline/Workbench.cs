@@ -19,6 +19,9 @@ internal sealed record Workbench
         _ => throw new InvalidOperationException($"no pass '{pass.Name}'"),
     };
 
+    /// <summary>From how many bytes of tensors on an artifact gets a data file.</summary>
+    public long InlineLimit { get; init; } = ModelWriter.InlineLimit;
+
     public Func<DatasetUse, OnnxModel, IDataset> Open { get; init; } = DatasetFactory.Open;
 
     public Func<IReadOnlyList<ValueDescription>, IDataset> Random { get; init; } = inputs => DatasetFactory.Random(inputs);

@@ -7,7 +7,7 @@ namespace ModelBuildTasks.Tool.Building;
 internal static class AccessorNames
 {
     private static readonly HashSet<string> Members =
-        new(StringComparer.Ordinal) { AccessorWriter.ClassName, "Name", "Length", "OriginalLength", "Sha256", "OpenRead", "ReadAllBytes", "CreateSession", "__Open", "__Read" };
+        new(StringComparer.Ordinal) { AccessorWriter.ClassName, "Name", "Length", "PackedLength", "OriginalLength", "Sha256", "Path", "DataPath", "OpenRead", "ReadAllBytes", "CreateSession", "__Open", "__Path", "__Read" };
 
     public static IEnumerable<Diagnostic> Check(IReadOnlyList<TargetPlan> targets)
     {

@@ -1,4 +1,5 @@
 using System.Text;
+using ModelBuildTasks.Engine.Diagnostics;
 
 namespace ModelBuildTasks.Tool.Building;
 
@@ -16,9 +17,18 @@ internal static class AtomicFile
             return false;
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
         var temporary = $"{path}.{Environment.ProcessId}{TemporaryExtension}";
-        File.WriteAllBytes(temporary, bytes);
-        File.Move(temporary, path, overwrite: true);
-        return true;
+        try
+        {
+            File.WriteAllBytes(temporary, bytes);
+            File.Move(temporary, path, overwrite: true);
+            return true;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            if (File.Exists(temporary))
+                File.Delete(temporary);
+            throw new ModelBuildException(DiagnosticCodes.CannotWrite, $"'{path}' cannot be written: {e.Message}", inner: e);
+        }
     }
 
     /// <summary>Removes what killed workers left below a folder.</summary>

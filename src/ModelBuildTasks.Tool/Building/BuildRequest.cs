@@ -1,4 +1,5 @@
 using System.Text;
+using ModelBuildTasks.Engine.Onnx;
 
 namespace ModelBuildTasks.Tool.Building;
 
@@ -28,6 +29,9 @@ internal sealed record BuildRequest
 
     /// <summary>The process without which the work is of no use, or 0.</summary>
     public int Parent { get; init; }
+
+    /// <summary>From how many bytes of tensors on a model gets a data file; no request says so, tests do.</summary>
+    public long InlineLimit { get; init; } = ModelWriter.InlineLimit;
 
     public static BuildRequest Read(string path)
     {

@@ -21,23 +21,29 @@ internal static class BuildRun
         File.Delete(stamp);
         AtomicFile.Sweep(folder);
 
-        if (ReadManifests(request, log) is not { } plan)
+        if (ReadManifests(request, log) is not { } plan || !DestinationsFree(plan, folder, log))
             return false;
         var stage = Path.Combine(folder, StageFolder);
         Recreate(stage);
-        if (Make(plan, request, stage, log) is not { } outputs)
+        try
         {
-            // The verdict on the failed artifacts is worth reading; the artifacts stay what they were.
-            PutInPlace(stage, folder, "report.*");
+            if (Make(plan, request, stage, log) is not { } outputs)
+            {
+                // The verdict on the failed artifacts is worth reading; the artifacts stay what they were.
+                PutInPlace(stage, folder, "report.*");
+                return false;
+            }
+
+            PutInPlace(stage, folder, "*");
+            RemoveOthers(folder, outputs, keepReport: request.Enabled);
+            OutputList.Write(folder, outputs);
+            AtomicFile.Write(Path.Combine(folder, AccessorFile), AccessorWriter.Write(request.Namespace, outputs));
+        }
+        finally
+        {
             Directory.Delete(stage, recursive: true);
-            return false;
         }
 
-        PutInPlace(stage, folder, "*");
-        Directory.Delete(stage, recursive: true);
-        RemoveOthers(folder, outputs, keepReport: request.Enabled);
-        OutputList.Write(folder, outputs);
-        AtomicFile.Write(Path.Combine(folder, AccessorFile), AccessorWriter.Write(request.Namespace, outputs));
         // What changes while the worker runs is newer than the stamp, and the next build sees it.
         File.WriteAllBytes(stamp, []);
         File.SetLastWriteTimeUtc(stamp, started);
@@ -50,9 +56,8 @@ internal static class BuildRun
         if (ReadPlan(request, log, out _) is not { } plan)
             return false;
         var known = OutputList.Read(request.OutputDirectory).ToDictionary(o => o.Name);
-        var outputs = plan.Targets.Select(t => known.TryGetValue(t.Name, out var output)
-            ? output with { Embedded = t.Package == PackageAs.Resource }
-            : new Output(t.Name, 0, 0, "", t.Package == PackageAs.Resource));
+        var outputs = plan.Targets.Select(t =>
+            (known.TryGetValue(t.Name, out var output) ? output : new Output(t.Name, 0, 0, "", t.Package)) with { Package = t.Package, Encoding = t.Encoding, Location = t.PackageLocation });
         if (AtomicFile.Write(Path.Combine(request.OutputDirectory, AccessorFile), AccessorWriter.Write(request.Namespace, [.. outputs])))
             File.Delete(Path.Combine(request.OutputDirectory, StampFile));
         return true;
@@ -101,10 +106,15 @@ internal static class BuildRun
     private static List<Output>? Make(Plan plan, BuildRequest request, string stage, BuildLog log)
     {
         if (!request.Enabled)
-            return plan.Targets.Select(t => Originals.Copy(t, stage)).ToList();
+        {
+            var originals = plan.Targets.Select(t => (Target: t, Output: Originals.Copy(t, stage, request.InlineLimit))).ToList();
+            originals.ForEach(o => PackageCheck.Write(o.Target, o.Output, log));
+            return log.HasErrors ? null : originals.ConvertAll(o => o.Output);
+        }
 
         var result = Compressor.Run(
             new CompressionRequest(plan, stage) { CacheDirectory = request.CacheDirectory, Threads = request.Threads },
+            new Workbench { InlineLimit = request.InlineLimit },
             log.Progress,
             CancellationToken.None);
         var outputs = new List<Output>();
@@ -113,13 +123,22 @@ internal static class BuildRun
             log.Write(target.Diagnostics);
             if (target.Report.Artifact is not { } artifact)
                 continue;
-            if (target.Plan.Package == PackageAs.Resource && artifact.Size > int.MaxValue)
-                log.Write(new Diagnostic(DiagnosticCodes.CannotWrite, DiagnosticSeverity.Error,
-                    $"{target.Plan.Name}: an artifact of {artifact.Size:N0} bytes cannot be embedded in an assembly; say 'package: {{ as: none }}'.", target.Plan.Location));
-            outputs.Add(new Output(target.Plan.Name, artifact.Size, target.Report.Model.Size, artifact.Sha256, target.Plan.Package == PackageAs.Resource));
-            log.Summary($"{target.Plan.Name}: {target.Report.Model.Size:N0} -> {artifact.Size:N0} bytes, {target.Report.Outcome}{(target.CacheHit ? " (from the cache)" : "")}");
+            var output = Output.Of(target.Plan, stage, target.Report.Model.Size, artifact.Sha256);
+            PackageCheck.Write(target.Plan, output, log);
+            outputs.Add(output);
+            var packed = output.Encoding == PackageEncoding.None ? "" : $"{output.Size:N0} packed, ";
+            log.Summary($"{target.Plan.Name}: {target.Report.Model.Size:N0} -> {artifact.Size:N0} bytes, {packed}{target.Report.Outcome}{(target.CacheHit ? " (from the cache)" : "")}");
         }
         return result.Succeeded && !log.HasErrors ? outputs : null;
+    }
+
+    // Found out at the end, it would leave some outputs new and some old.
+    private static bool DestinationsFree(Plan plan, string folder, BuildLog log)
+    {
+        foreach (var (target, path) in plan.Targets.SelectMany(t => ArtifactCache.Suffixes.Select(s => (t, Path.Combine(folder, t.Name + ".onnx" + s)))))
+            if (Directory.Exists(path))
+                log.Write(new Diagnostic(DiagnosticCodes.CannotWrite, DiagnosticSeverity.Error, $"{target.Name}: '{path}' is a folder, and the artifact goes there; remove the folder.", target.Location));
+        return !log.HasErrors;
     }
 
     // A file that is the same keeps its time, so that the compiler has no reason to run again.
@@ -145,9 +164,9 @@ internal static class BuildRun
 
     private static void RemoveOthers(string folder, IReadOnlyList<Output> outputs, bool keepReport)
     {
-        var current = outputs.Select(o => o.FileName).ToHashSet(StringComparer.OrdinalIgnoreCase);
+        var current = outputs.SelectMany(o => o.Files).ToHashSet(StringComparer.OrdinalIgnoreCase);
         foreach (var file in Directory.EnumerateFiles(folder, "*.onnx*").ToList())
-            if (!current.Contains(Path.GetFileName(file)) && !current.Contains(Path.GetFileNameWithoutExtension(file)))
+            if (!current.Contains(Path.GetFileName(file)))
                 File.Delete(file);
         if (!keepReport)
             foreach (var file in Directory.EnumerateFiles(folder, "report.*").ToList())

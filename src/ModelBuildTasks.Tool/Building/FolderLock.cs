@@ -28,11 +28,15 @@ internal sealed class FolderLock : IDisposable
         {
             return new FolderLock(new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
         }
-        catch (IOException e) when (e is not DirectoryNotFoundException and not FileNotFoundException and not PathTooLongException && File.Exists(path))
+        catch (IOException e) when (IsHeld(e))
         {
             return null;
         }
     }
+
+    // Sharing and lock violation of Windows, EWOULDBLOCK of Linux and macOS. Anything else, such as a volume that cannot be
+    // written, does not pass by waiting.
+    private static bool IsHeld(IOException e) => e.HResult is unchecked((int)0x80070020) or unchecked((int)0x80070021) or 11 or 35;
 
     public void Dispose() => _file.Dispose();
 }

@@ -30,7 +30,7 @@ public sealed class JsonSchemaTests
     [TestMethod]
     [DataRow("datasets:\ndefaults:\ntargets: [ { model: a, recipe: int8 } ]")]
     [DataRow("targets: [ { model: a, runtime: mine.yaml, recipe: { extends: int8, rules: [ { match: { op: Gemm }, quantize: none } ] } } ]")]
-    [DataRow("targets: [ { model: a, passes: [ { prune: { amount: 50% } }, { quantize: } ], validate: none, package: { as: none, encoding: none } } ]")]
+    [DataRow("targets: [ { model: a, passes: [ { prune: { amount: 50% } }, { quantize: } ], validate: none, package: { as: none, encoding: none } }, { model: b, recipe: int8, package: { as: content, encoding: brotli } } ]")]
     [DataRow("targets: [ { model: a, recipe: int8, validate: { accuracy: { min: 90, top: 5 }, size: { max: 1.4 MB, ratio: 2 }, latency: { ratio: 0.7, threads: 1 }, nll: { max_drop: 1% } } } ]")]
     [DataRow("targets: [ { model: a, recipe: int8, calibration: { use: x, take: 3 } } ]\ndatasets: { x: { inputs: { a: { random: }, b: { value: [1, 2] }, c: { csv: x, columns: [a, 1] } } } }")]
     [DataRow("targets: [ { model: a, recipe: int8 } ]\ndatasets: { d: { inputs: { x: { wav: a.wav, rate: 8000, window: 4, hop: 2, context: 1 }, y: { wav: a.wav, stft: { size: 4, hop: 2, window: none, as: complex } }, s: { feedback: t, initial: 0 } } } }")]

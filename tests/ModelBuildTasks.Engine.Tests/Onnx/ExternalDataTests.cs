@@ -128,6 +128,90 @@ public sealed class ExternalDataTests
     }
 
     [TestMethod]
+    [DataRow(0, 4, 2, 4)]
+    [DataRow(2, 4, 0, 4)]
+    [DataRow(0, 8, 2, 4)]
+    [DataRow(0, 4, 0, 3)]
+    [DataRow(0, 4, 3, 5)]
+    public void Tensors_that_overlap_without_being_the_same_are_refused(int offset, int length, int otherOffset, int otherLength)
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllBytes(folder.File("data.bin"), new byte[8]);
+        var error = Assert.ThrowsExactly<ModelBuildException>(() => Load(folder, At(offset, length), At(otherOffset, otherLength))).First;
+
+        Assert.AreEqual("MBT2003", error.Code);
+        Assert.Contains("'t0'", error.Message);
+        Assert.Contains("'t1'", error.Message);
+        Assert.Contains("'data.bin'", error.Message);
+    }
+
+    [TestMethod]
+    public void Tensors_at_the_same_place_share_one_payload_and_neighbours_do_not()
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllBytes(folder.File("data.bin"), new byte[8]);
+        File.CreateSymbolicLink(folder.File("link.bin"), folder.File("data.bin"));
+        using var model = Load(folder, At(0, 4), At(0, 4), At(4, 4), At(4, 0), At(2, 0), External("link.bin", [4], ("offset", "0")));
+
+        var keys = model.Graph.Initializer.Select(t => t.PayloadRef).ToList();
+        Assert.AreEqual(keys[0], keys[1]);
+        Assert.AreEqual(keys[0], keys[5], "a link is the file that it leads to");
+        Assert.AreNotEqual(keys[0], keys[2]);
+    }
+
+    [TestMethod]
+    public void Tied_weights_of_a_data_file_are_written_once()
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllBytes(folder.File("data.bin"), new byte[5000]);
+        using var model = Load(folder, At(0, 5000), At(0, 5000));
+        ModelWriter.Save(model, folder.File("out.onnx"), inlineLimit: 0);
+
+        Assert.AreEqual(5000, new FileInfo(folder.File("out.onnx.data")).Length);
+        using var copy = OnnxModel.Load(folder.File("out.onnx"));
+        Assert.AreEqual(copy.Graph.Initializer[0].PayloadRef, copy.Graph.Initializer[1].PayloadRef);
+    }
+
+    [TestMethod]
+    public void A_data_file_that_is_cut_short_is_refused_with_its_length()
+    {
+        using var folder = new TemporaryFolder();
+        using (var model = OnnxModel.Load(TestData.Path("mnist/mnist.onnx")))
+            ModelWriter.Save(model, folder.File("m.onnx"), inlineLimit: 0);
+        var whole = File.ReadAllBytes(folder.File("m.onnx.data"));
+        foreach (var length in new[] { 0, 1, whole.Length / 2, whole.Length - 1 })
+        {
+            File.WriteAllBytes(folder.File("m.onnx.data"), whole[..length]);
+            var error = Assert.ThrowsExactly<ModelBuildException>(() => OnnxModel.Load(folder.File("m.onnx"))).First;
+            Assert.AreEqual("MBT2003", error.Code);
+            Assert.Contains($"has only {length:N0}", error.Message);
+        }
+    }
+
+    [TestMethod]
+    [OSCondition(OperatingSystems.Linux)]
+    [DataRow("m.onnx.tmp")]
+    [DataRow("m.onnx.data.tmp")]
+    public void A_disk_that_is_full_while_a_file_is_written_is_one_error_and_leaves_what_was_there(string written)
+    {
+        using var folder = new TemporaryFolder();
+        using var model = OnnxModel.Load(TestData.Path("mnist/mnist.onnx"));
+        ModelWriter.Save(model, folder.File("m.onnx"), inlineLimit: 0);
+        var before = (File.ReadAllBytes(folder.File("m.onnx")), File.ReadAllBytes(folder.File("m.onnx.data")));
+
+        // Every write to this device ends in ENOSPC.
+        File.CreateSymbolicLink(folder.File(written), "/dev/full");
+        using var other = OnnxModel.Load(TestData.Path("digits_mobile/digits_mobile.onnx"));
+        var error = Assert.ThrowsExactly<ModelBuildException>(() => ModelWriter.Save(other, folder.File("m.onnx"), inlineLimit: 0)).First;
+
+        Assert.AreEqual("MBT2007", error.Code);
+        Assert.Contains("No space left", error.Message);
+        CollectionAssert.AreEqual(before.Item1, File.ReadAllBytes(folder.File("m.onnx")));
+        CollectionAssert.AreEqual(before.Item2, File.ReadAllBytes(folder.File("m.onnx.data")), "the data file belongs to the model that is still there");
+        Assert.HasCount(2, Directory.GetFiles(folder.Path), "temporary files stayed");
+    }
+
+    [TestMethod]
     public void A_link_inside_the_models_folder_is_followed()
     {
         using var folder = new TemporaryFolder();
@@ -146,6 +230,8 @@ public sealed class ExternalDataTests
             tensor.ExternalData.Add(new StringStringEntryProto { Key = key, Value = value });
         return tensor;
     }
+
+    private static TensorProto At(int offset, int length) => External("data.bin", [length], ("offset", $"{offset}"), ("length", $"{length}"));
 
     private static OnnxModel Load(TemporaryFolder folder, params TensorProto[] tensors)
     {

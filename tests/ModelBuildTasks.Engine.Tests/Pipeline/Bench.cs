@@ -49,6 +49,9 @@ internal sealed class Bench : IDisposable
 
     public TinyData Data { get; set; } = TinyData.Unlabelled;
 
+    /// <summary>From how many bytes of tensors on the artifact gets a data file.</summary>
+    public long InlineLimit { get; init; } = ModelWriter.InlineLimit;
+
     public Func<CompressionRequest, CompressionRequest> Change { get; set; } = r => r;
 
     public string File(string name) => _folder.File(name);
@@ -81,6 +84,7 @@ internal sealed class Bench : IDisposable
             },
             Open = (_, _) => Data,
             Random = _ => Data,
+            InlineLimit = InlineLimit,
         };
         return Compressor.Run(Change(new CompressionRequest(plan, Output)), workbench, null, cancellation);
     }

@@ -101,6 +101,83 @@ public sealed class BuildCommandTests : IDisposable
     }
 
     [TestMethod]
+    public void An_encoding_that_is_given_up_leaves_no_encoded_file()
+    {
+        Assert.AreEqual(0, Run(Manifest("  - { model: iris.onnx, name: Iris, recipe: lossless, package: { encoding: brotli } }")), _output.ToString());
+        Assert.IsTrue(File.Exists(_folder["out/Iris.onnx.br"]));
+        var packed = new FileInfo(_folder["out/Iris.onnx.br"]).Length;
+        Assert.StartsWith($"Iris\t{packed}\t", File.ReadAllText(_folder["out/outputs"]));
+        Assert.Contains($"{packed:N0} packed", _output.ToString());
+
+        Assert.AreEqual(0, Run(Manifest("  - { model: iris.onnx, name: Iris, recipe: lossless }")), _output.ToString());
+        Assert.IsFalse(File.Exists(_folder["out/Iris.onnx.br"]));
+        Assert.IsTrue(File.Exists(_folder["out/Iris.onnx"]));
+    }
+
+    [TestMethod]
+    [DataRow("", "MBT2030", "as: content")]
+    [DataRow(", package: { encoding: brotli }", "MBT2031", "encoding: none")]
+    [DataRow(", package: { as: content, encoding: brotli }", "MBT2031", "encoding: none")]
+    public void A_model_with_a_data_file_is_not_embedded_or_encoded(string package, string code, string remedy)
+    {
+        Run(Manifest("  - { model: mnist.onnx, name: Digits, recipe: int8-weights, package: { as: content } }"));
+        var before = File.ReadAllBytes(_folder["out/Digits.onnx"]);
+        var manifest = Manifest($"  - {{ model: mnist.onnx, name: Digits, recipe: int8-weights{package} }}");
+        Assert.IsFalse(RunLarge(manifest));
+        Assert.Contains($"compression.yaml(3,{(package.Length == 0 ? 5 : 71)}", _output.ToString());
+        Assert.Contains($"error {code}: ", _output.ToString());
+        Assert.Contains(remedy, _output.ToString());
+        Assert.AreSequenceEqual(before, File.ReadAllBytes(_folder["out/Digits.onnx"]), "the last good state stays");
+        Assert.IsFalse(File.Exists(_folder["out/Digits.onnx.data"]));
+    }
+
+    [TestMethod]
+    public void A_model_next_to_the_app_brings_its_data_file_and_loses_it_when_it_gets_small()
+    {
+        var manifest = Manifest("  - { model: mnist.onnx, name: Digits, recipe: int8-weights, package: { as: content } }");
+        Assert.IsTrue(RunLarge(manifest), _output.ToString());
+        Assert.Contains("\tcontent\tnone\t", File.ReadAllText(_folder["out/outputs"]));
+        Assert.Contains("\tdata\t", File.ReadAllText(_folder["out/outputs"]));
+        Assert.Contains("Digits.onnx.data", File.ReadAllText(_folder["out/CompressedModels.g.cs"]));
+        using (new Microsoft.ML.OnnxRuntime.InferenceSession(_folder["out/Digits.onnx"]))
+            Assert.IsTrue(File.Exists(_folder["out/Digits.onnx.data"]));
+
+        Assert.IsTrue(RunLarge(manifest), _output.ToString());
+        Assert.Contains("(from the cache)", _output.ToString());
+        Assert.IsTrue(File.Exists(_folder["out/Digits.onnx.data"]));
+
+        Assert.AreEqual(0, Run(manifest), _output.ToString());
+        Assert.IsFalse(File.Exists(_folder["out/Digits.onnx.data"]));
+        using (new Microsoft.ML.OnnxRuntime.InferenceSession(_folder["out/Digits.onnx"]))
+            Assert.DoesNotContain("DataPath", File.ReadAllText(_folder["out/CompressedModels.g.cs"]));
+    }
+
+    [TestMethod]
+    [DataRow("Iris.onnx")]
+    [DataRow("Iris.onnx.data")]
+    [DataRow("Iris.onnx.br")]
+    public void A_folder_in_an_outputs_place_is_an_error_before_any_work(string name)
+    {
+        Run(Manifest("  - { model: iris.onnx, name: Other, recipe: lossless }"));
+        var before = File.ReadAllText(_folder["out/outputs"]);
+        Directory.CreateDirectory(_folder["out/" + name]);
+        var manifest = Manifest("  - { model: iris.onnx, name: Iris, recipe: lossless }\n  - { model: iris.onnx, name: Other, recipe: int8-weights }");
+        Assert.AreEqual(1, Run(manifest));
+        Assert.Contains("compression.yaml(3,5", _output.ToString());
+        Assert.Contains("error MBT2007: Iris: ", _output.ToString());
+        Assert.AreEqual(before, File.ReadAllText(_folder["out/outputs"]));
+        Assert.IsFalse(Directory.Exists(_folder["out/stage"]));
+    }
+
+    [TestMethod]
+    public void An_output_folder_that_is_a_file_is_one_coded_error()
+    {
+        _folder.Write("out", "a file");
+        Assert.AreEqual(1, Run(Manifest("  - { model: iris.onnx, name: Iris, recipe: lossless }")));
+        Assert.Contains("error MBT2007: ", Assert.ContainsSingle(_output.ToString().Split('\n').Where(l => l.Contains("error", StringComparison.Ordinal))));
+    }
+
+    [TestMethod]
     public void A_held_folder_is_waited_for()
     {
         var held = FolderLock.Wait(_folder.Path, () => Assert.Fail("nobody holds it"));
@@ -137,6 +214,7 @@ public sealed class BuildCommandTests : IDisposable
     private string Manifest(string targets)
     {
         File.Copy(Path.Combine(AppContext.BaseDirectory, "data", "iris", "iris_network.onnx"), _folder["iris.onnx"], overwrite: true);
+        File.Copy(Path.Combine(AppContext.BaseDirectory, "data", "mnist", "mnist.onnx"), _folder["mnist.onnx"], overwrite: true);
         return _folder.Write("compression.yaml", "version: 1\ntargets:\n" + targets + "\n");
     }
 
@@ -144,6 +222,21 @@ public sealed class BuildCommandTests : IDisposable
 
     private int Run(string[] manifests, bool enabled, params string[] more) =>
         BuildCommand.Run(["--request", Request(manifests, enabled, parent: 0), .. more], _output);
+
+    /// <summary>As a model of more than 2 GB would be: its tensors in a data file.</summary>
+    private bool RunLarge(string manifest)
+    {
+        var log = new BuildLog(_output, _folder.Path);
+        try
+        {
+            return BuildRun.Compress(BuildRequest.Read(Request([manifest], enabled: true, parent: 0)) with { InlineLimit = 0 }, log);
+        }
+        catch (ModelBuildTasks.Engine.Diagnostics.ModelBuildException e)
+        {
+            log.Write(e.Diagnostics);
+            return false;
+        }
+    }
 
     private string Request(string[] manifests, bool enabled, int parent) =>
         _folder.Write("request", $"""

@@ -48,8 +48,8 @@ internal static class ManifestShapes
             [("error", "the build fails (default)"), ("warn", "the artifact is used and a warning tells"), ("original", "the untouched model is used and a warning tells"), ("relax", "precision is given back to single nodes, cheapest first, until the limits hold, and a warning tells to which")]), "What happens when a limit does not hold."),
         new("package", new ObjectShape("package", "How the artifact gets into the app.",
         [
-            new("as", Scalars.Choice([("resource", "embedded in the assembly (default)"), ("none", "only written to obj/models")], ["content"]), "Where the artifact goes."),
-            new("encoding", Scalars.Choice([("none", "as it is (default)")], ["brotli"]), "How the artifact is stored there."),
+            new("as", Scalars.Choice([("resource", "embedded in the assembly (default)"), ("content", "a file next to the app, in the folder models"), ("none", "only written to obj/models")]), "Where the artifact goes."),
+            new("encoding", Scalars.Choice([("none", "as it is (default)"), ("brotli", "compressed with Brotli; the accessor decodes it")]), "How the artifact is stored there."),
         ]), "How the artifact gets into the app."),
         new("rules", PassShapes.Rules, "Exceptions for single nodes; the last match wins."),
     ];
