@@ -124,6 +124,9 @@ public static class DiagnosticCodes
     /// <summary>A tensor that a pass has to read at once has more elements than an array can have.</summary>
     public const string TensorTooLarge = "MBT2036";
 
+    /// <summary>The runtime does not fold constants, which palettes need.</summary>
+    public const string NoFolding = "MBT2037";
+
     // MBT3xxx: gates.
 
     /// <summary>Accuracy is outside its limits.</summary>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using ModelBuildTasks.Engine.Manifest.Schema;
 
 namespace ModelBuildTasks.Engine.Manifest;
@@ -16,6 +17,8 @@ internal static class PassBinder
             {
                 "prune" => Prune(member, options, problems),
                 "float16" => Float16(member, options, problems),
+                "cluster" => Cluster(member, options, problems),
+                "store" => new StorePlan(member.KeyLocation) { Tolerance = options.Get<Quantity>("tolerance")?.Number ?? 0 },
                 _ => (PassPlan)Quantize(member, options, problems),
             };
         }),
@@ -86,6 +89,20 @@ internal static class PassBinder
         if (compute == false && options.Has("keep_io"))
             problems.Add(("'keep_io' has a meaning only with arithmetic in float16, which 'compute: false' excludes", options["keep_io"]!));
         return new(member.KeyLocation) { Compute = compute, KeepIo = options.Get<bool>("keep_io") ?? true };
+    }
+
+    private static ClusterPlan Cluster(Member member, ObjectValue options, ICollection<(string, Value)> problems)
+    {
+        var plan = new ClusterPlan(member.KeyLocation);
+        foreach (var key in options.Has("entropy") ? new[] { "bits", "group", "method" }.Where(options.Has) : [])
+            problems.Add(($"'{key}' has a meaning only for palettes, and 'entropy' asks for evenly spaced values", options[key]!));
+        return plan with
+        {
+            Bits = (int)(options.Get<long>("bits") ?? plan.Bits),
+            Entropy = options.Get<double>("entropy"),
+            Channels = options.Text("group") is { } group and not "tensor" ? int.Parse(group, CultureInfo.InvariantCulture) : 0,
+            Method = options.Text("method") switch { "kmeans" => ClusterMethod.KMeans, "gram" => ClusterMethod.Gram, _ => ClusterMethod.Auto },
+        };
     }
 
     private static QuantizePlan Quantize(Member member, ObjectValue options, ICollection<(string, Value)> problems)

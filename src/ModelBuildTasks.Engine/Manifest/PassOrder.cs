@@ -11,11 +11,33 @@ internal sealed record PassDemands(string Pass, IReadOnlyList<(string Pass, stri
 /// <summary>Checks the order of passes before any work.</summary>
 internal static class PassOrder
 {
+    private const string Stored = "what is stored in another form is no weight any more; store comes last";
+
     private static readonly PassDemands[] Demands =
     [
-        new("prune", [], [("quantize", "weights in 8 bits have lost the small differences that pruning chooses by; prune first"), ("float16", "weights are rounded already; prune first")]),
-        new("quantize", [], [("quantize", "weights are stored in 8 bits already; keep one quantize"), ("float16", "weights are rounded already, and rounding twice loses more; quantize first, and float16 takes what stays in float")]),
-        new("float16", [], [("float16", "weights are in float16 already; keep one float16")]),
+        new("prune", [],
+        [
+            ("quantize", "weights in 8 bits have lost the small differences that pruning chooses by; prune first"),
+            ("float16", "weights are rounded already; prune first"),
+            ("cluster", "palettes are found for the weights that are left; prune first"),
+            ("store", Stored),
+        ]),
+        new("cluster", [],
+        [
+            ("cluster", "weights have few distinct values already; keep one cluster"),
+            ("quantize", "weights are stored in 8 bits or fewer already; keep one of the two"),
+            ("float16", "weights are rounded already, and rounding twice loses more; cluster first, and float16 takes what stays in float"),
+            ("store", Stored),
+        ]),
+        new("quantize", [],
+        [
+            ("quantize", "weights are stored in 8 bits already; keep one quantize"),
+            ("float16", "weights are rounded already, and rounding twice loses more; quantize first, and float16 takes what stays in float"),
+            ("cluster", "weights are stored as palettes already; keep one of the two"),
+            ("store", Stored),
+        ]),
+        new("float16", [], [("float16", "weights are in float16 already; keep one float16"), ("store", Stored)]),
+        new("store", [], [("store", "everything is stored in its smallest form already; keep one store")]),
     ];
 
     /// <summary>Reports every pass that cannot stand where it stands.</summary>

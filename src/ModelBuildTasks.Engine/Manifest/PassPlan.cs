@@ -122,6 +122,50 @@ public sealed record Float16Plan(SourceLocation Location) : PassPlan(Location)
     public bool KeepIo { get; init; } = true;
 }
 
+/// <summary>How clustered weights are found.</summary>
+public enum ClusterMethod
+{
+    /// <summary><see cref="Gram"/> where there is calibration data, else <see cref="KMeans"/>.</summary>
+    Auto,
+
+    /// <summary>Optimal one-dimensional k-means; with calibration data weighted by what the weights are multiplied with.</summary>
+    KMeans,
+
+    /// <summary>Codes for the least error of outputs and palettes that fit them, in turns; needs calibration data.</summary>
+    Gram,
+}
+
+/// <summary><c>cluster: { bits: 6 }</c> or <c>cluster: { entropy: 5.5 }</c>: weights of few distinct values.</summary>
+/// <param name="Location">Where it stands.</param>
+public sealed record ClusterPlan(SourceLocation Location) : PassPlan(Location)
+{
+    /// <inheritdoc/>
+    public override string Name => "cluster";
+
+    /// <summary>Bits of a code: a palette has at most 2^bits values.</summary>
+    public int Bits { get; init; } = 6;
+
+    /// <summary>Evenly spaced values instead of palettes, in so many bits a weight on average behind an ideal entropy coder; null for palettes.</summary>
+    public double? Entropy { get; init; }
+
+    /// <summary>Output channels that share a palette; 0 for the whole tensor.</summary>
+    public int Channels { get; init; }
+
+    /// <summary>How values and codes are found.</summary>
+    public ClusterMethod Method { get; init; } = ClusterMethod.Auto;
+}
+
+/// <summary><c>store</c>: each tensor in the form that takes the fewest bytes.</summary>
+/// <param name="Location">Where it stands.</param>
+public sealed record StorePlan(SourceLocation Location) : PassPlan(Location)
+{
+    /// <inheritdoc/>
+    public override string Name => "store";
+
+    /// <summary>The largest error of a value, relative to the largest of its tensor; 0 for none.</summary>
+    public double Tolerance { get; init; }
+}
+
 /// <summary>An exception: for the nodes that it matches, or, with <see cref="TensorPattern"/>, for the values that it matches.</summary>
 /// <param name="Location">Where it stands.</param>
 /// <param name="Operators">Operator types; empty for all.</param>

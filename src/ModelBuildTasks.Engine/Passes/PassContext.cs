@@ -18,6 +18,9 @@ public sealed record PassContext(RuntimePolicy Runtime, IReadOnlyList<RulePlan> 
     /// <summary>Threads to use; the result does not depend on it.</summary>
     public int Threads { get; init; } = 1;
 
+    /// <summary>Whether the package is entropy-coded: then bytes count behind the encoder.</summary>
+    public bool Encoded { get; init; }
+
     /// <summary>Told about the share of work done, 0 to 1.</summary>
     public Action<double>? Progress { get; init; }
 }

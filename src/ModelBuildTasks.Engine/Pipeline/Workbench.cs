@@ -14,6 +14,8 @@ internal sealed record Workbench
     {
         PrunePlan prune => Prune.Run(model, prune, context),
         Float16Plan half => Float16Pass.Run(model, half, context),
+        ClusterPlan cluster => Cluster.Run(model, cluster, context),
+        StorePlan store => Store.Run(model, store, context),
         QuantizePlan quantize => Quantize.Run(model, quantize, context),
         _ => throw new InvalidOperationException($"no pass '{pass.Name}'"),
     };

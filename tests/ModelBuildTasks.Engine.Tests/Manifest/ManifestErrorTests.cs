@@ -106,6 +106,10 @@ public sealed class ManifestErrorTests
     // Passes and data
     [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: {} }, { prune: { amount: 5% } } ] } ]", "2:59 MBT1011 prune cannot follow quantize")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: {} }, { quantize: } ] } ]", "2:59 MBT1011 quantize cannot follow quantize")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { cluster: {} }, { quantize: } ] } ]", "2:58 MBT1011 quantize cannot follow cluster")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { cluster: {} }, { prune: { amount: 5% } } ] } ]", "2:58 MBT1011 prune cannot follow cluster")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { store: {} }, { cluster: } ] } ]", "2:56 MBT1011 cluster cannot follow store")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { store: {} }, { store: } ] } ]", "2:56 MBT1011 store cannot follow store")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: { activations: uint8 } } ] } ]", "2:41 MBT1023 give the target a 'calibration'")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, validate: { accuracy: { min: 9 } } } ]", "2:72 MBT1023 accuracy needs data with labels")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, recipe: int8, calibration: digits, validate: { data: photos, accuracy: { min: 9 } } } ]", "3:107 MBT1023 'photos' does not have")]

@@ -83,6 +83,30 @@ internal static class PassShapes
         MayBeEmpty = true,
     };
 
+    public static ObjectShape Cluster { get; } = new("cluster", "Weights of few distinct values, stored as codes and a table.",
+    [
+        new("bits", Scalars.Integer(2, 8), "Bits of a code (default 6): a palette has at most 2^bits values."),
+        new("group", Scalars.ChoiceOr("^[1-9][0-9]{0,4}$", "a number of output channels", Scalars.Choice([("tensor", "the whole tensor (default)")])), "What shares a palette: the tensor, or so many output channels."),
+        new("method", Scalars.Choice(
+        [
+            ("auto", "gram with calibration data, else kmeans (default)"),
+            ("kmeans", "optimal one-dimensional k-means; with calibration data weighted by what the weights are multiplied with"),
+            ("gram", "codes for the least error of outputs and palettes that fit them, in turns; needs calibration data"),
+        ]), "How palettes and codes are found."),
+        new("entropy", Scalars.Number(1, 7), "Instead of palettes, for package encoding brotli: evenly spaced values in so many bits a weight on average behind an entropy coder, with more bits where they matter."),
+    ])
+    {
+        MayBeEmpty = true,
+    };
+
+    public static ObjectShape Store { get; } = new("store", "Each tensor in the form that takes the fewest bytes.",
+    [
+        new("tolerance", Scalars.Quantity("a share such as 0.05%", 0, 0.1), "The largest error of a value, relative to the largest of its tensor (default 0: outputs stay the same to the bit)."),
+    ])
+    {
+        MayBeEmpty = true,
+    };
+
     public static ListShape Rules { get; } = new(
         new FormsShape("rule", "rule",
         [

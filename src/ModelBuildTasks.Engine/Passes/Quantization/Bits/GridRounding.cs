@@ -124,7 +124,7 @@ internal static class GridRounding
     }
 
     /// <summary>Gauss elimination of a symmetric positive definite matrix.</summary>
-    private static bool Solve(double[] matrix, double[] right, int n)
+    public static bool Solve(double[] matrix, double[] right, int n)
     {
         for (var k = 0; k < n; k++)
         {

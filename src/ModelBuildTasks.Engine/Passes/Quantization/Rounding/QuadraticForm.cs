@@ -48,6 +48,15 @@ internal sealed class QuadraticForm
     /// <summary>The damped matrix, [n, n].</summary>
     public double[] H { get; }
 
+    /// <summary>For each column what an error of its last unit makes that no column chosen behind it can make up for: the diagonal of the Cholesky factor.</summary>
+    public double[] Remainders()
+    {
+        var result = new double[Size];
+        for (var k = 0; k < Size; k++)
+            result[_order[k]] = _lower[k * Size + k];
+        return result;
+    }
+
     /// <summary>eᵀHe.</summary>
     public double Value(ReadOnlySpan<double> error)
     {
