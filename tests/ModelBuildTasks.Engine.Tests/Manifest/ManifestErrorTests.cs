@@ -76,7 +76,7 @@ public sealed class ManifestErrorTests
     [DataRow("datasets: { d: { inputs: { x: { idx: y.gz } }, labels: { npy: x.npy } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:38 MBT1009 the file 'y.gz' does not exist")]
     // Not there yet
     [DataRow("targets: [ { model: a.onnx, goal: { minimize: size } } ]", "2:29 MBT1010 'goal' is not available in this version")]
-    [DataRow("targets: [ { model: a.onnx, passes: [ { distill: { data: d, epochs: 2 } } ] } ]", "2:41 MBT1010 pass 'distill' is not available in this version; available: prune, quantize")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { distill: { data: d, epochs: 2 } } ] } ]", "2:41 MBT1010 pass 'distill' is not available in this version; available: prune, quantize, float16")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { structure: channels, amount: 30% } } ] } ]", "2:61 MBT1010 'channels'")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { structure: \"2:4\", amount: 50% } } ] } ]", "2:61 MBT1010 '2:4'")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { amount: 30%, method: obs } } ] } ]", "2:71 MBT1010 'obs'")]
@@ -105,6 +105,10 @@ public sealed class ManifestErrorTests
     // Passes and data
     [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: {} }, { prune: { amount: 5% } } ] } ]", "2:59 MBT1011 prune cannot follow quantize")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: {} }, { quantize: } ] } ]", "2:59 MBT1011 quantize cannot follow quantize")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { float16: {} }, { quantize: } ] } ]", "2:58 MBT1011 quantize cannot follow float16")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { float16: {} }, { prune: { amount: 5% } } ] } ]", "2:58 MBT1011 prune cannot follow float16")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { float16: }, { float16: } ] } ]", "2:55 MBT1011 float16 cannot follow float16")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { float16: { compute: false, keep_io: false } } ] } ]", "2:77 MBT1006 'keep_io' has a meaning only with arithmetic")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: { activations: uint8 } } ] } ]", "2:41 MBT1023 give the target a 'calibration'")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, validate: { accuracy: { min: 9 } } } ]", "2:72 MBT1023 accuracy needs data with labels")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, recipe: int8, calibration: digits, validate: { data: photos, accuracy: { min: 9 } } } ]", "3:107 MBT1023 'photos' does not have")]
