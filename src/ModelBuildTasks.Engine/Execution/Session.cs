@@ -114,7 +114,7 @@ internal sealed class Session : IDisposable
         var pins = new List<GCHandle>();
         try
         {
-            foreach (var input in inputs.Values)
+            foreach (var input in inputs.Select(i => Fitted(i.Key, i.Value)))
                 values.Add(ToOrtValue(input, pins));
             using var options = new RunOptions();
             using var registration = limit.Token.Register(() => options.Terminate = true);
@@ -160,6 +160,16 @@ internal sealed class Session : IDisposable
     private static ValueDescription Describe(string name, NodeMetadata metadata) => metadata.IsTensor
         ? new(name, (DataType)(int)metadata.ElementDataType, [.. metadata.Dimensions.Select(d => (long)d)])
         : new(name, DataType.Undefined, null);
+
+    /// <summary>A model whose inputs were made float16 is given what the original is given.</summary>
+    private Tensor Fitted(string name, Tensor tensor)
+    {
+        if (tensor.Type != DataType.Float || !_session.InputMetadata.TryGetValue(name, out var input) || !input.IsTensor || input.ElementDataType != TensorElementType.Float16)
+            return tensor;
+        var halves = new Half[tensor.Count];
+        System.Numerics.Tensors.TensorPrimitives.ConvertToHalf(tensor.As<float>(), halves);
+        return Tensor.Of<Half>(DataType.Float16, tensor.Shape, halves);
+    }
 
     private static OrtValue ToOrtValue(Tensor tensor, List<GCHandle> pins)
     {

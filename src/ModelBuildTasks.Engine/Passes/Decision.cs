@@ -24,4 +24,8 @@ public sealed record Decision(string Name, string Op, string What, string Reason
 /// <param name="Model">The new model; the one given in is unchanged.</param>
 /// <param name="Decisions">What was done and left, in graph order.</param>
 /// <param name="Summary">One line for people.</param>
-public sealed record PassResult(Onnx.OnnxModel Model, IReadOnlyList<Decision> Decisions, string Summary);
+public sealed record PassResult(Onnx.OnnxModel Model, IReadOnlyList<Decision> Decisions, string Summary)
+{
+    /// <summary>What the user should know although the pass did what was asked: a code and its message.</summary>
+    public IReadOnlyList<(string Code, string Message)> Warnings { get; init; } = [];
+}

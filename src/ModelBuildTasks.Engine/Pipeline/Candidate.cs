@@ -124,6 +124,7 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         for (var i = 0; i < target.Passes.Count; i++)
         {
             var result = results[i + 1];
+            notes.AddRange(result.Warnings.Select(w => new PassNote(i, w.Message, w.Code)));
             if (Layers.DidNothing(result))
                 notes.Add(new(i, $"{target.Passes[i].Name} could do nothing with this model: {Layers.MainReason(result) ?? "it has no operator with weights that the pass knows"}", DiagnosticCodes.NothingDone));
         }

@@ -36,6 +36,7 @@ public sealed class JsonSchemaTests
     [DataRow("targets: [ { model: a, recipe: int8 } ]\ndatasets: { d: { inputs: { x: { wav: a.wav, rate: 8000, window: 4, hop: 2, context: 1 }, y: { wav: a.wav, stft: { size: 4, hop: 2, window: none, as: complex } }, s: { feedback: t, initial: 0 } } } }")]
     [DataRow("targets: [ { model: a, recipe: int8, on_failure: relax, rules: [ { match: { tensor: '^a$' }, range: [-1, 1.5] }, { match: { subgraph: { from: a, to: [b, c] } }, quantize: static } ] } ]")]
     [DataRow("targets: [ { model: a, passes: [ { prune: { amount: 50% } }, { cluster: { bits: 4, group: 16, method: gram } }, { store: { tolerance: 0.05% } } ] }, { model: b, passes: [ { cluster: { entropy: 5.5 } }, { store: } ] } ]")]
+    [DataRow("targets: [ { model: a, passes: [ { quantize: }, { float16: { compute: true, keep_io: false } } ], rules: [ { match: { op: Gemm }, quantize: float16 } ] }, { model: a, name: B, recipe: float16 } ]")]
     public async Task Good_manifests_are_valid(string text) => Assert.IsEmpty(await Errors("version: 1\n" + text));
 
     [TestMethod]

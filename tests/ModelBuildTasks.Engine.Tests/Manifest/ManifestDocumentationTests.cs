@@ -54,10 +54,10 @@ public sealed partial class ManifestDocumentationTests
     };
 
     // A table row whose first cell is keys: | `skip`, `take` | ...
-    [GeneratedRegex(@"^\| ((?:`[a-z_]+`(?:, )?)+) \|", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^\| ((?:`[a-z_0-9]+`(?:, )?)+) \|", RegexOptions.Multiline)]
     private static partial Regex KeyRow();
 
-    [GeneratedRegex("`([a-z_]+)`")]
+    [GeneratedRegex("`([a-z_0-9]+)`")]
     private static partial Regex KeyName();
 
     [GeneratedRegex("```yaml\n(.*?)```", RegexOptions.Singleline)]

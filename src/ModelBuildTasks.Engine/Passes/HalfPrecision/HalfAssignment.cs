@@ -55,7 +55,7 @@ internal sealed class HalfAssignment(OnnxModel model, HalfGraph graph, PassConte
         it.Reads.Count > 0 && it.Reads.TrueForAll(v => _integers.Contains(v.Name)) && !IsLargeProduct(it)
         && (HalfOperators.Carries(it.Node) || it.IsHeavy || it.Node.OpType is "Sin" or "Cos");
 
-    private static bool IsLargeProduct(HalfNode it) => it.IsHeavy && it.Constants.Exists(c => ElementTypes.Count(c.Tensor.Dims) > 4096);
+    private static bool IsLargeProduct(HalfNode it) => it.IsHeavy && it.Constants.Exists(c => ElementTypes.Count(c.Tensor.Dims) > HalfGraph.LargeConstant);
 
     private void Carry(HalfNode it)
     {

@@ -26,11 +26,14 @@ internal sealed class HalfCompute(OnnxModel model, Float16Plan plan, PassContext
         var halves = graph.Nodes.Count(n => n.IsHalf);
         var summary = string.Create(CultureInfo.InvariantCulture, $"{halves} of {graph.Nodes.Count} float operators in float16, {writer.Casts} Casts; {Checked}");
         if (!context.Runtime.Formats.FoldsConstants)
-            return new(clone, decisions, summary);
+            return new(clone, decisions, summary) { Warnings = Warnings };
         // What stays float32 may be stored in half the bytes all the same.
         var stored = new HalfStorage(clone, context).Run();
-        return new(stored.Model, Joined(decisions, stored.Decisions), $"{summary}; {stored.Summary}");
+        return new(stored.Model, Joined(decisions, stored.Decisions), $"{summary}; {stored.Summary}") { Warnings = Warnings };
     }
+
+    private IReadOnlyList<(string, string)> Warnings => context.Runtime.Float16.Compute ? []
+        : [(DiagnosticCodes.SlowHalfArithmetic, $"'compute: true' makes a graph of float16, and {context.Runtime.Name} is not known to compute in it: it may cast around every operator; 'float16: {{}}' stores the weights in half the bytes and is as fast as float32")];
 
     private string Checked => context.Calibration is { } data ? $"ranges checked on '{data.Description}'" : "without calibration data only constants were checked for float16's range";
 
@@ -40,7 +43,7 @@ internal sealed class HalfCompute(OnnxModel model, Float16Plan plan, PassContext
             return null;
         // What bodies make is not shown.
         var names = graph.Values.Values.Where(v => ReferenceEquals(v.Graph, clone.Graph)).Select(v => v.Name).ToList();
-        return context.Statistics.Collect(clone, names, data, context.Threads, context.Progress);
+        return names.Count == 0 ? null : context.Statistics.Collect(clone, names, data, context.Threads, context.Progress);
     }
 
     /// <summary>ONNX Runtime infers and compares all types of all graphs when it loads a model.</summary>

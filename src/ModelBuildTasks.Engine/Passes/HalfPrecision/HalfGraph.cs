@@ -86,6 +86,9 @@ internal sealed class HalfConstant(string name, GraphProto graph, TensorProto te
 /// <summary>The float32 values and constants of a model whose names are unique, in all its graphs.</summary>
 internal sealed class HalfGraph
 {
+    /// <summary>Elements of a constant that is worth a Cast beside it.</summary>
+    public const int LargeConstant = 4096;
+
     private readonly IReadOnlyDictionary<string, ValueDescription> _types;
 
     public HalfGraph(OnnxModel model, bool keepIo)
@@ -168,6 +171,8 @@ internal sealed class HalfGraph
         if (mine.Reads.Count + mine.Makes.Count + mine.Constants.Count == 0)
             return;
         Nodes.Add(mine);
+        // A table would stay in float32 with its Gather.
+        mine.IsHeavy |= mine.Constants.Exists(c => ElementTypes.Count(c.Tensor.Dims) > LargeConstant);
         // Without its type a value cannot be cast; whoever touches it is left as it is.
         var unknown = node.Input.Concat(node.Output).FirstOrDefault(n => n.Length > 0 && Type(n) is null && !Constants.ContainsKey(n));
         mine.Reason = unknown is null ? null : $"the type of '{unknown}' is not known";

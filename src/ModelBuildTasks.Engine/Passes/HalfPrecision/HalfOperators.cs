@@ -37,6 +37,7 @@ internal static class HalfOperators
         ["Pow"] = "powers leave float16's range",
         ["Exp"] = "it leaves float16's range above 11",
         ["Log"] = "it turns what float16 rounds to zero into infinity",
+        ["Sqrt"] = "of variances that float16 rounds to zero nothing would be left",
         ["Reciprocal"] = "it turns what float16 rounds to zero into infinity",
         ["ReduceSum"] = "sums leave float16's range",
         ["ReduceSumSquare"] = "sums of squares leave float16's range",
