@@ -22,14 +22,17 @@ internal static class ModelTable
     });
 
     /// <summary>Gives <c>models.yaml</c>, with the data folder in its place, to <paramref name="action"/>.</summary>
-    public static int WithManifest(string dataFolder, Func<string, int> action)
+    public static int WithManifest(string dataFolder, Func<string, int> action) => WithManifest(dataFolder, text => text, action);
+
+    /// <summary>The same with a change of the text.</summary>
+    public static int WithManifest(string dataFolder, Func<string, string> edit, Func<string, int> action)
     {
         var folder = Directory.CreateTempSubdirectory("modelbuild-benchmark-");
         try
         {
             var manifest = Path.Combine(folder.FullName, "models.yaml");
             var text = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "models.yaml"));
-            File.WriteAllText(manifest, text.Replace("DATA/", Path.GetFullPath(dataFolder) + "/", StringComparison.Ordinal));
+            File.WriteAllText(manifest, edit(text.Replace("DATA/", Path.GetFullPath(dataFolder) + "/", StringComparison.Ordinal)));
             return action(manifest);
         }
         catch (ModelBuildException e)

@@ -103,6 +103,12 @@ public static class DiagnosticCodes
     /// <summary>A budget of bits that the weights do not fit into.</summary>
     public const string BitBudget = "MBT2027";
 
+    /// <summary>The types of a graph that was converted to float16 contradict each other.</summary>
+    public const string HalfTypesContradict = "MBT2033";
+
+    /// <summary>Arithmetic in float16 was asked for on a runtime that computes in float32 (a warning).</summary>
+    public const string SlowHalfArithmetic = "MBT2034";
+
     /// <summary>What does not fit into memory cannot be kept in a temporary file.</summary>
     public const string CannotSpill = "MBT2035";
 

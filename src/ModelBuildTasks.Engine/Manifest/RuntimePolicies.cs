@@ -46,6 +46,7 @@ public static class RuntimePolicies
             Formats = formats,
             Products = Forms(policy["products"]),
             Bits = policy["few_bits"] is ListValue bits ? [.. bits.Contents<string>().Select(Enum<BitsForm>).Distinct()] : [],
+            Float16 = policy["float16"] is ObjectValue half ? new(half.Get<bool>("compute") ?? false, ((half["float32"] as ListValue)?.Contents<string>() ?? []).ToHashSet()) : new(false, new HashSet<string>()),
             Costs = CostBinder.Bind(policy["costs"] as ObjectValue),
             Origin = origin,
         };

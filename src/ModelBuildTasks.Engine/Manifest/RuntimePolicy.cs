@@ -21,9 +21,17 @@ public sealed record RuntimePolicy(string Name, int Opset, IReadOnlyDictionary<s
     /// <summary>How weights below 8 bits may be stored; empty where they may not.</summary>
     internal IReadOnlyList<BitsForm> Bits { get; init; } = [];
 
+    /// <summary>What the runtime does with float16.</summary>
+    internal HalfPolicy Float16 { get; init; } = new(false, new HashSet<string>());
+
     /// <summary>What operators cost; empty where the policy does not say.</summary>
     internal CostTable Costs { get; init; } = CostTable.Empty;
 }
+
+/// <summary>What a runtime does with float16.</summary>
+/// <param name="Compute">Whether it is made for arithmetic in float16.</param>
+/// <param name="Float32">Operators that stay float32 there.</param>
+internal sealed record HalfPolicy(bool Compute, IReadOnlySet<string> Float32);
 
 /// <summary>The part an operator plays in a quantized graph.</summary>
 public enum OperatorRole

@@ -13,5 +13,7 @@ public static class Float16Pass
     /// <param name="model">The model; unchanged.</param>
     /// <param name="plan">What is asked for.</param>
     /// <param name="context">Policy, rules and calibration data.</param>
-    public static PassResult Run(OnnxModel model, Float16Plan plan, PassContext context) => new HalfStorage(model, context).Run();
+    /// <exception cref="Diagnostics.ModelBuildException">MBT2004: the model does not run on the calibration data. MBT2033: the types of the result contradict each other.</exception>
+    public static PassResult Run(OnnxModel model, Float16Plan plan, PassContext context) =>
+        plan.Compute ?? context.Runtime.Float16.Compute ? new HalfCompute(model, plan, context).Run() : new HalfStorage(model, context).Run();
 }

@@ -47,6 +47,11 @@ internal static class PolicyShapes
         new("one_scale", Operators, "Arithmetic operators whose inputs and output have one scale and zero point."),
         new("contrib", Operators, "Quantization operators of the domain com.microsoft that the runtime executes."),
         new("folding", Scalars.Boolean, "Whether the runtime computes constant expressions when it loads a model (default false)."),
+        new("float16", new ObjectShape("policyFloat16", "Arithmetic in float16.",
+        [
+            new("compute", Scalars.Boolean, "Whether the runtime is made for arithmetic in float16 (default false): the pass float16 then converts the graph and not the weights alone."),
+            new("float32", Operators, "Operators that stay float32 there, beside those that are unsafe in float16 anywhere."),
+        ]), "What the runtime does with float16."),
         new("costs", CostShapes.Costs, "What operators cost, in nanoseconds of one thread."),
     ];
 

@@ -15,6 +15,9 @@ namespace ModelBuildTasks.Engine.Passes.HalfPrecision;
 /// <param name="Refusal">Why it cannot be float16; null where it can.</param>
 internal sealed record HalfLoss(double Sqnr, string? Refusal)
 {
+    /// <summary>Whether finite values are beyond float16's range.</summary>
+    public bool IsBeyond { get; init; }
+
     /// <summary>What a tensor has at least, in dB.</summary>
     public const double LeastSqnr = 60;
 
@@ -101,7 +104,7 @@ internal sealed record HalfLoss(double Sqnr, string? Refusal)
         public HalfLoss Judge(long count)
         {
             if (_beyond > 0)
-                return new(0, $"{(_beyond == 1 ? "a value is" : $"{_beyond} values are")} beyond float16's range of ±65504");
+                return new(0, $"{(_beyond == 1 ? "a value is" : $"{_beyond} values are")} beyond float16's range of ±65504") { IsBeyond = true };
             var (signal, noise) = (TensorPrimitives.Sum<double>(_signal), TensorPrimitives.Sum<double>(_noise));
             var sqnr = Decibel(signal, noise);
             if (sqnr < LeastSqnr)
