@@ -10,7 +10,11 @@ public sealed record RuntimePolicy(string Name, int Opset, IReadOnlyDictionary<s
     internal NumberFormats Formats { get; init; } = new();
 
     /// <summary>Hash of the file's text, for cache keys.</summary>
-    public string ContentHash => Origin.Length == 0 ? "" : Hashing.ContentHash.OfText(Origin);
+    public string ContentHash
+    {
+        get => field.Length == 0 && Origin.Length > 0 ? Hashing.ContentHash.OfText(Origin) : field;
+        init;
+    } = "";
 
     /// <summary>All text that the policy was read from.</summary>
     internal string Origin { get; init; } = "";

@@ -91,7 +91,7 @@ public sealed class CacheTests
                 bench.Target = bench.Target with { Validation = bench.Target.Validation! with { Gates = [Bench.Gate(Metric.Sqnr, LimitKind.Min, 10)] } };
                 break;
             case "policy":
-                bench.Target = bench.Target with { Runtime = bench.Target.Runtime with { ContentHash = "2" } };
+                bench.Target = bench.Target with { Runtime = bench.Target.Runtime with { Origin = "2" } };
                 break;
             case "data":
                 bench.Data = new([[1, 2, 3, 4]]);
