@@ -45,10 +45,21 @@ internal sealed class HalfAssignment(OnnxModel model, HalfGraph graph, PassConte
             return $"its constant '{lost.Name}' cannot be float16: {lost.Loss.Refusal}";
         if (node.Is("ConstantOfShape") && node.Attribute("value")?.T is { } fill && HalfLoss.Of(model.Payloads[fill.PayloadRef], fill.Dims).Refusal is { } why)
             return $"its value cannot be float16: {why}";
+        if (MovesBatchIntoProduct(it))
+            return "ONNX Runtime's CPU provider faults on a float16 transposition that moves the first axis beside the last in front of a product";
         if (it.Reads.Exists(v => _large.Contains(v.Name)))
             return "it reads what a constant beyond float16's range went into";
         return AreIntegers(it) ? "it computes with numbers made of integers, of which float16 has no single units above 2048" : null;
     }
+
+    /// <summary>
+    /// Whether a Transpose is what ONNX Runtime 1.23 to 1.31 fuses with the MatMul behind it as a transposition of the batch, [1, …, n−2, 0, n−1] or
+    /// [1, …, n−1, 0]. Where it has cast the float16 value for the product on a CPU, the process ends while the model is loaded.
+    /// </summary>
+    private static bool MovesBatchIntoProduct(HalfNode it) =>
+        it.Node.Is("Transpose") && it.Node.Ints("perm") is { Length: > 2 } perm
+        && perm.Take(perm.Length - 2).Select((p, i) => p == i + 1).All(p => p) && perm.Skip(perm.Length - 2).Contains(0)
+        && it.Makes.Exists(v => v.Readers.Exists(r => r.Node.Is("MatMul")));
 
     /// <summary>Whether everything that a node reads was integers a few operators ago. Large products have the integers cast instead.</summary>
     private bool AreIntegers(HalfNode it) =>

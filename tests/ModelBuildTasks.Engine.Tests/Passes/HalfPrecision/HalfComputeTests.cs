@@ -51,6 +51,18 @@ public sealed class HalfComputeTests
     });
 
     [TestMethod]
+    [DataRow(1, 0, 2)]
+    [DataRow(1, 2, 0)]
+    [DataRow(0, 2, 1)]
+    public void A_transposition_in_front_of_a_product_does_not_end_the_process(int a, int b, int c)
+    {
+        // Where the first axis comes beside the last, ONNX Runtime ends the process on float16: this test would not come back.
+        var small = new SmallModel().Input("x", 8, 8, 8).Random("w", 1, 8, 8)
+            .Node("Relu", "x", "r").Node("Transpose", "r", "t", ("perm", new long[] { a, b, c })).Node("MatMul", "t,w", "y").Output("y", DataType.Float);
+        AssertAlike(small.Model, Float16Pass.Run(small.Model, Plan, Context), 50);
+    }
+
+    [TestMethod]
     public void What_has_no_safe_float16_form_stays_float32_with_one_Cast_at_each_border()
     {
         // The variance of a layer norm in single operators.
