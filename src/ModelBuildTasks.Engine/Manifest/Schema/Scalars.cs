@@ -158,7 +158,8 @@ internal static partial class Scalars
     /// <param name="choice">The words.</param>
     public static ScalarShape ChoiceOr(string pattern, string words, ScalarShape choice) => new(
         $"{choice.Words} or {words}",
-        s => Regex.IsMatch(s.Text, pattern, RegexOptions.CultureInvariant | RegexOptions.NonBacktracking) ? new(s.Text) : choice.Parse(s),
+        s => Regex.IsMatch(s.Text, pattern, RegexOptions.CultureInvariant | RegexOptions.NonBacktracking) ? new(s.Text)
+            : choice.Parse(s) is { Problem: { } problem, Code: DiagnosticCodes.InvalidValue } wrong ? wrong with { Problem = $"{problem}, or {words}" } : choice.Parse(s),
         () => new()
         {
             ["anyOf"] = new JsonArray(
