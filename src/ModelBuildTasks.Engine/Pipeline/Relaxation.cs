@@ -104,9 +104,10 @@ internal sealed class Relaxation(
 
     private static double Loss(Decision decision) => decision.OutputNoise ?? Math.Pow(10, -(decision.Sqnr ?? 30) / 10);
 
-    private static List<RelaxationStep> Steps(IReadOnlyList<Decision> ranked) =>
+    /// <summary>8-bit weights with float arithmetic in place of 8-bit activations and of fewer bits, then float.</summary>
+    internal static IReadOnlyList<RelaxationStep> Steps(IReadOnlyList<Decision> ranked) =>
     [
-        .. ranked.Where(d => !d.What.EndsWith("weights", StringComparison.Ordinal)).Select(d => new RelaxationStep(d.Name, QuantizedForm.Weights)),
+        .. ranked.Where(d => d.What is not ("int8 weights" or "float16 weights")).Select(d => new RelaxationStep(d.Name, QuantizedForm.Weights)),
         .. ranked.Select(d => new RelaxationStep(d.Name, null)),
     ];
 }

@@ -12,6 +12,15 @@ namespace ModelBuildTasks.Engine.Tests.Pipeline;
 public sealed class RelaxationTests
 {
     [TestMethod]
+    public void Weights_of_few_bits_get_8_before_they_become_float()
+    {
+        Decision[] ranked = [new("a", "MatMul", "uint4 weights", ""), new("b", "Conv", "int8 static", ""), new("c", "Conv", "int8 weights", ""), new("d", "Conv", "binary weights", "")];
+        CollectionAssert.AreEqual(
+            new RelaxationStep[] { new("a", QuantizedForm.Weights), new("b", QuantizedForm.Weights), new("d", QuantizedForm.Weights), new("a", null), new("b", null), new("c", null), new("d", null) },
+            Relaxation.Steps(ranked).ToArray());
+    }
+
+    [TestMethod]
     public void A_gate_that_int8_misses_is_reached_with_bytes_in_between_and_the_rules_make_the_same_artifact()
     {
         using var folder = new TemporaryFolder();

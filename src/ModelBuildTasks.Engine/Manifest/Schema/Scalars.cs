@@ -159,7 +159,9 @@ internal static partial class Scalars
     public static ScalarShape ChoiceOr(string pattern, string words, ScalarShape choice) => new(
         $"{choice.Words} or {words}",
         // The words first: to build an automaton takes longer than many a model.
-        s => choice.Parse(s) is var word && word.Problem is null || !Regex.IsMatch(s.Text, pattern, RegexOptions.CultureInvariant | RegexOptions.NonBacktracking) ? word : new(s.Text),
+        s => choice.Parse(s) is var word && word.Problem is null ? word
+            : Regex.IsMatch(s.Text, pattern, RegexOptions.CultureInvariant | RegexOptions.NonBacktracking) ? new(s.Text)
+            : word is { Problem: { } problem, Code: DiagnosticCodes.InvalidValue } ? word with { Problem = $"{problem}, or {words}" } : word,
         () => new()
         {
             ["anyOf"] = new JsonArray(

@@ -68,9 +68,10 @@ internal sealed class BitsRewrite(RewriteContext context, BitQuantizer quantizer
             worst = Math.Min(worst ?? 200, sqnr);
             words.Add(plan.Ternary ? "ternary" : $"{(result.Grid.Symmetric ? "int" : "uint")}{result.Grid.Bits}");
             var form = forms.Of(weight, result.Grid.Bits, result.Group);
-            if (form == BitsForm.Blocked)
+            var twin = Twins.TryGetValue(weight, out var table) && _writer.HasTable(table.Node.Input[0]) ? table.Node.Input[0] : null;
+            // A table that is unpacked already need not be stored again for its product.
+            if (form == BitsForm.Blocked && (twin is not null || table is null || _writer.Decoded(graph, table) is null))
             {
-                var twin = Twins.TryGetValue(weight, out var table) && _writer.HasTable(table.Node.Input[0]) ? table.Node.Input[0] : null;
                 if (_writer.Blocked(graph, node, weight, result, halves, nodes, twin))
                     bytes += BitWriter.Bytes(result, halves, stored: false);
                 (replaced, how) = (true, "computed on as they are");
