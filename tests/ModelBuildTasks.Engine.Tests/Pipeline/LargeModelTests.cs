@@ -17,7 +17,7 @@ public sealed class LargeModelTests
     [TestMethod]
     [DataRow("int4", 0.36)]
     [DataRow("int8-weights", 0.36)]
-    [DataRow("float16", 0.1)]
+    [DataRow("float16", 0.02)]
     public void A_pass_allocates_little_more_than_it_stores_and_holds_no_more_than_its_budget(string recipe, double most)
     {
         using var folder = new TemporaryFolder();
@@ -149,7 +149,16 @@ public sealed class LargeModelTests
     private static string Sparse(TemporaryFolder folder)
     {
         using (var data = File.Create(folder.File("sparse.data")))
+        {
             data.SetLength((long)Layers * Inputs * Outputs * sizeof(float));
+            for (var i = 0; i < Layers; i++)
+            {
+                // No two are the same.
+                data.Position = (long)i * Inputs * Outputs * sizeof(float);
+                data.Write(BitConverter.GetBytes(i + 1f));
+            }
+        }
+
         var small = new SmallModel(opset: 21, ir: 10).Input("x", 1, Inputs);
         for (var i = 0; i < Layers; i++)
         {

@@ -6,6 +6,8 @@ namespace ModelBuildTasks.Engine.Passes.CleanupSteps;
 /// <summary>Merges initializers of one graph that have the same type, shape and bytes into the first of them.</summary>
 internal static class DuplicateInitializers
 {
+    private const int PartBytes = 1 << 16;
+
     public static StepResult Apply(OnnxModel model)
     {
         var changes = 0;
@@ -45,22 +47,16 @@ internal static class DuplicateInitializers
         var (left, right) = (model.Payloads[a.PayloadRef], model.Payloads[b.PayloadRef]);
         if (ReferenceEquals(left, right))
             return true;
-        foreach (var (offset, length) in Parts(left.Length))
+        var (x, y) = (new byte[(int)Math.Min(PartBytes, left.Length)], new byte[(int)Math.Min(PartBytes, left.Length)]);
+        for (long offset = 0; offset < left.Length; offset += PartBytes)
         {
-            var (x, y) = (new byte[length], new byte[length]);
-            left.Read(offset, x);
-            right.Read(offset, y);
-            if (!x.AsSpan().SequenceEqual(y))
+            var length = (int)Math.Min(PartBytes, left.Length - offset);
+            left.Read(offset, x.AsSpan(0, length));
+            right.Read(offset, y.AsSpan(0, length));
+            if (!x.AsSpan(0, length).SequenceEqual(y.AsSpan(0, length)))
                 return false;
         }
 
         return true;
-    }
-
-    private static IEnumerable<(long Offset, int Length)> Parts(long length)
-    {
-        const int Size = 1 << 20;
-        for (long offset = 0; offset < length; offset += Size)
-            yield return (offset, (int)Math.Min(Size, length - offset));
     }
 }
