@@ -100,8 +100,8 @@ public static class DiagnosticCodes
     /// <summary>The runtime has no weights of the width that is asked for.</summary>
     public const string NoSuchWeights = "MBT2026";
 
-    /// <summary>The runtime does not fold constants, which palettes need.</summary>
-    public const string NoFolding = "MBT2037";
+    /// <summary>A budget of bits that the weights do not fit into.</summary>
+    public const string BitBudget = "MBT2027";
 
     /// <summary>An artifact that cannot be embedded: it has a data file, or is too large for an assembly.</summary>
     public const string CannotEmbed = "MBT2030";
@@ -111,6 +111,9 @@ public static class DiagnosticCodes
 
     /// <summary>The target framework has no decoder for the artifact's encoding.</summary>
     public const string NoDecoder = "MBT2032";
+
+    /// <summary>The runtime does not fold constants, which palettes need.</summary>
+    public const string NoFolding = "MBT2037";
 
     // MBT3xxx: gates.
 

@@ -39,7 +39,7 @@ internal static class BitsBinder
             Ternary = word == "ternary",
             Average = budget ? double.Parse(word[..^5], CultureInfo.InvariantCulture) : null,
             Symmetric = budget ? options.Get<bool>("symmetric") ?? false : !word.StartsWith('u'),
-            Method = options.Text("method") switch { "rtn" => BitsMethod.Rtn, "hqq" => BitsMethod.Hqq, "gptq" => BitsMethod.Gptq, _ => BitsMethod.Auto },
+            Method = options.Text("method") switch { "rtn" => BitsMethod.Rtn, "hqq" => BitsMethod.Hqq, "gptq" => BitsMethod.Gptq, "awq" => BitsMethod.Awq, _ => BitsMethod.Auto },
             Group = options.Text("group") switch { null => 32, "channel" => 0, var group => int.Parse(group, CultureInfo.InvariantCulture) },
             Planes = (int)(options.Get<long>("planes") ?? 1),
         };

@@ -14,6 +14,9 @@ public enum BitsMethod
 
     /// <summary>Column by column, the rest making up for the error (Frantar et al. 2022); needs calibration data.</summary>
     Gptq,
+
+    /// <summary>Input channels scaled by their activations first (Lin et al. 2023); needs calibration data.</summary>
+    Awq,
 }
 
 /// <summary>Weights below 8 bits, with float arithmetic: <c>weights: int4</c> and what belongs to it.</summary>

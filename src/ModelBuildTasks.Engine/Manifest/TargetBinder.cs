@@ -24,6 +24,8 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
         var calibration = Use(merged["calibration"]);
         if (passes.OfType<QuantizePlan>().FirstOrDefault(q => q.Activations is ActivationMode.Uint8 or ActivationMode.Uint16) is { } quantize && !merged.Meant("calibration"))
             errors.Error(DiagnosticCodes.DataMissing, $"'activations: {quantize.Activations.ToString().ToLowerInvariant()}' finds ranges from calibration data; give the target a 'calibration'", quantize.Location);
+        if (passes.OfType<QuantizePlan>().FirstOrDefault(q => q.Bits?.Method is BitsMethod.Gptq or BitsMethod.Awq) is { } rounded && !merged.Meant("calibration"))
+            errors.Error(DiagnosticCodes.DataMissing, $"'method: {rounded.Bits!.Method.ToString().ToLowerInvariant()}' rounds weights by what calibration data makes of their outputs; give the target a 'calibration'", rounded.Location);
         if (passes.OfType<ClusterPlan>().FirstOrDefault(c => c.Method == ClusterMethod.Gram) is { } cluster && !merged.Meant("calibration"))
             errors.Error(DiagnosticCodes.DataMissing, "'method: gram' looks at what the weights are multiplied with; give the target a 'calibration'", cluster.Location);
         var validation = Validation(merged, calibration);

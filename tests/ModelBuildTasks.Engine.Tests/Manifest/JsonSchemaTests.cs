@@ -45,7 +45,7 @@ public sealed class JsonSchemaTests
     [DataRow("version: 1\ntargets: [ { recipe: int8 } ]")]
     [DataRow("version: 1\ntargets: [ { model: 3, recipe: int8 } ]")]
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int9 } ]")]
-    [DataRow("version: 1\ntargets: [ { model: a, recipe: int4 } ]")]
+    [DataRow("version: 1\ntargets: [ { model: a, recipe: smallest } ]")]
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int8, passes: [] } ]")]
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int8, goal: { minimize: size } } ]")]
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int8, rules: [ { match: { tensor: a }, quantize: none } ] } ]")]

@@ -58,7 +58,7 @@ public sealed class ManifestErrorTests
     [DataRow("datasets: { d: { inputs: { x: { npy: x.npy, idx: x.npy } } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:45 MBT1006 'npy' and 'idx'")]
     [DataRow("datasets: { d: { inputs: { x: { npy: x.npy } }, take: 0 } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:55 MBT1006 0 is out of range")]
     // Names
-    [DataRow("targets: [ { model: a.onnx, recipe: int9 } ]", "2:37 MBT1007 unknown recipe 'int9'; did you mean 'int8'?")]
+    [DataRow("targets: [ { model: a.onnx, recipe: int88 } ]", "2:37 MBT1007 unknown recipe 'int88'; did you mean 'int8'?")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, runtime: ort-gpu } ]", "2:52 MBT1007 unknown runtime 'ort-gpu'; did you mean 'ort-cpu'?")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, recipe: int8, calibration: fotos } ]", "3:56 MBT1007 unknown dataset 'fotos'; valid: photos, digits")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, recipe: int8, validate: { data: { use: photo } } } ]", "3:68 MBT1007 did you mean 'photos'?")]
@@ -81,7 +81,7 @@ public sealed class ManifestErrorTests
     [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { structure: \"2:4\", amount: 50% } } ] } ]", "2:61 MBT1010 '2:4'")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { amount: 30%, method: obs } } ] } ]", "2:71 MBT1010 'obs'")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { macs: 30%, amount: 3% } } ] } ]", "2:50 MBT1010 'macs'")]
-    [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: { weights: int4 } } ] } ]", "2:62 MBT1010 'int4'")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: { weights: float8 } } ] } ]", "2:62 MBT1010 'float8'")]
     [DataRow("targets: [ { model: a.onnx, recipe: sparse-int8 } ]", "2:37 MBT1010 'sparse-int8'")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { op: Gemm }, quantize: float16 } ] } ]", "2:85 MBT1010 'float16'")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { tensor: x }, range: [1, 0] } ] } ]", "2:83 MBT1006 a range is")]

@@ -26,7 +26,7 @@ internal sealed class PaletteSearch(int bits, int channels, bool rounds, int thr
     public PaletteWeight Find(ClusterWeight weight)
     {
         var all = (int)weight.Weight.Channels;
-        var group = channels == 0 ? all : BitQuantizer.Divisor(all, channels);
+        var group = channels == 0 ? all : BitForms.Divisor(all, channels);
         var tables = Start(weight, group);
         var result = new PaletteWeight(new byte[weight.Values.Length], tables, group);
         if (weight.Rows is null || !rounds)

@@ -1,3 +1,5 @@
+using System.Globalization;
+using ModelBuildTasks.Engine.Diagnostics;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Quantization.Search;
@@ -10,14 +12,11 @@ namespace ModelBuildTasks.Engine.Passes.Quantization.Bits;
 /// most for a byte. With calibration data the loss of a weight in so many bits is what it alone does to the model's outputs; without data, the
 /// error of the weight, weighed by how often it is read.
 /// </summary>
-internal sealed class BitBudget(OnnxModel model, BitQuantizer quantizer, PassContext context, BitsPlan plan, IReadOnlyDictionary<NodeWeight, NodeWeight> twins)
+internal sealed class BitBudget(
+    OnnxModel model, BitQuantizer quantizer, PassContext context, BitsPlan plan, BitForms forms, IReadOnlyDictionary<NodeWeight, NodeWeight> twins, SourceLocation location)
 {
     private static readonly int[] _widths = [2, 3, 4, 5, 6, 8];
     private const int Batches = 8;
-
-    // Nodes and names, as measured on written files.
-    private const int BlockedOverhead = 160;
-    private const int StoredOverhead = 480;
 
     private sealed record Option(BitChoice Choice, long Bytes, double Loss);
 
@@ -38,8 +37,16 @@ internal sealed class BitBudget(OnnxModel model, BitQuantizer quantizer, PassCon
 
         var level = Enumerable.Range(0, weights.Count)
             .Select(w => options.Skip(w * candidates.Count).Take(candidates.Count).OrderBy(o => o.Bytes).ThenBy(o => o.Loss).First()).ToArray();
-        var budget = weights.Sum(w => Tensors(w).Sum(t => t.First().Weight.Count)) * average / 8;
+        // A table and its transposition are stored once.
+        var count = weights.Sum(w => w.First().Weight.Count);
+        var budget = count * average / 8;
         double spent = level.Sum(o => (double)o.Bytes);
+        if (spent > budget)
+        {
+            throw new ModelBuildException(DiagnosticCodes.BitBudget, string.Create(CultureInfo.InvariantCulture,
+                $"{plan.Word} a weight are {budget:N0} bytes; the {count:N0} weights that can be stored in few bits take at least {spent:N0} bytes with their scales, {Math.Ceiling(800 * spent / count) / 100:0.##} bits a weight"), location);
+        }
+
         while (true)
         {
             var (at, best, most) = (-1, level[0], 0.0);
@@ -60,7 +67,8 @@ internal sealed class BitBudget(OnnxModel model, BitQuantizer quantizer, PassCon
         return weights.SelectMany((w, i) => Tensors(w).Select(t => (t.Key, level[i].Choice))).ToDictionary(p => p.Key, p => p.Choice);
     }
 
-    private static (int Home, string Name) Key(NodeWeight weight) => (weight.Home, weight.Node.Input[weight.Input]);
+    /// <summary>Which weight it is.</summary>
+    public static (int Home, string Name) Key(NodeWeight weight) => (weight.Home, weight.Node.Input[weight.Input]);
 
     /// <summary>The uses of each tensor: a table and its transposition are two, which get the same and are stored once where they can be.</summary>
     private static IEnumerable<IGrouping<(int Home, string Name), (FormChoice Choice, NodeWeight Weight)>> Tensors(IEnumerable<(FormChoice Choice, NodeWeight Weight)> uses) =>
@@ -69,21 +77,20 @@ internal sealed class BitBudget(OnnxModel model, BitQuantizer quantizer, PassCon
     private Option Try(NodeMap map, OutputProbe? probe, IReadOnlyList<(FormChoice Choice, NodeWeight Weight)> uses, BitChoice choice)
     {
         var clone = model.Clone();
-        var (bytes, error, largest) = (0L, 0.0, 0L);
-        var fuses = true;
+        var (error, largest) = (0.0, 0L);
         foreach (var tensor in Tensors(uses))
         {
             var weight = tensor.First().Weight;
             var (result, halves, sqnr) = quantizer.Quantize(weight, choice);
-            var fused = tensor.All(u => BitWriter.CanBlock(u.Choice.Node, result) || BitWriter.CanGather(u.Choice.Node, result));
-            var here = BitWriter.Bytes(result, halves, stored: !fused) + (fused ? BlockedOverhead : StoredOverhead);
-            (bytes, largest, fuses) = (bytes + here, Math.Max(largest, here), fuses && fused);
+            var fused = tensor.All(u => forms.Of(u.Weight, result.Grid.Bits, result.Group) != BitsForm.Stored);
+            var here = BitWriter.Bytes(result, halves, stored: !fused) + (fused ? BitWriter.BlockedOverhead : BitWriter.StoredOverhead);
+            largest = Math.Max(largest, here);
             error += Math.Pow(10, -sqnr / 10) * weight.Count * tensor.Count();
             if (probe is not null)
                 Replace(clone, map, tensor, result);
         }
 
-        return new(choice, fuses ? largest : bytes, probe is { Power: > 0 } ? probe.Noise(clone) : error);
+        return new(choice, largest, probe is { Power: > 0 } ? probe.Noise(clone) : error);
     }
 
     private static void Replace(OnnxModel clone, NodeMap map, IEnumerable<(FormChoice Choice, NodeWeight Weight)> uses, BitWeight weight)

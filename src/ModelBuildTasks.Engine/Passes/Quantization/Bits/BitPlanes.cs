@@ -15,13 +15,18 @@ internal sealed record BitPlanes(RowLayout Layout, int Group, byte[] Codes, floa
     /// <summary>Groups of a row.</summary>
     public int Groups => Layout.Groups(Group);
 
+    /// <summary>Bytes that the planes take in the file.</summary>
+    /// <param name="halves">Whether scales are float16.</param>
+    public long Bytes(bool halves) => Planes * BitPacking.Length(Codes.Length, 1) + Scales.Length * (halves ? 2L : 4L);
+
     /// <summary>The planes of a weight.</summary>
     /// <param name="values">The weight in the order of its tensor.</param>
     /// <param name="layout">Its rows.</param>
     /// <param name="group">Columns that share a scale; 0 for all.</param>
     /// <param name="planes">How many.</param>
+    /// <param name="halves">Whether scales are stored as float16: a plane is found for what is left by the planes before as they are stored.</param>
     /// <param name="threads">Threads to use; the result does not depend on it.</param>
-    public static BitPlanes Of(float[] values, RowLayout layout, int group, int planes, int threads)
+    public static BitPlanes Of(float[] values, RowLayout layout, int group, int planes, bool halves, int threads)
     {
         group = group <= 0 || group > layout.Columns ? layout.Columns : group;
         var groups = layout.Groups(group);
@@ -36,8 +41,9 @@ internal sealed record BitPlanes(RowLayout Layout, int Group, byte[] Codes, floa
                     rest[c - from] = values[layout.Index(row, c)];
                 for (var p = 0; p < planes; p++)
                 {
-                    // As it is stored.
-                    var scale = (float)(Half)Math.Min(65504, System.Numerics.Tensors.TensorPrimitives.SumOfMagnitudes(rest) / rest.Length);
+                    var scale = System.Numerics.Tensors.TensorPrimitives.SumOfMagnitudes(rest) / rest.Length;
+                    if (halves)
+                        scale = (float)(Half)scale;
                     result.Scales[(row * groups + g) * planes + p] = scale;
                     for (var i = 0; i < rest.Length; i++)
                     {

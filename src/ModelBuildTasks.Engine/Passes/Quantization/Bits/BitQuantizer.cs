@@ -9,8 +9,9 @@ namespace ModelBuildTasks.Engine.Passes.Quantization.Bits;
 /// <param name="model">The float model.</param>
 /// <param name="plan">What is asked for.</param>
 /// <param name="data">Gram matrices of the weights' inputs, or null without data.</param>
+/// <param name="forms">Which form each weight gets.</param>
 /// <param name="threads">Threads to use; the result does not depend on it.</param>
-internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData? data, int threads)
+internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData? data, BitForms forms, int threads)
 {
     // Below this float16 has too few digits for a scale.
     private const float LeastHalf = 1e-4f;
@@ -18,9 +19,9 @@ internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData?
     /// <summary>Codes of a weight, whether their scales are float16, and how near they come, in dB.</summary>
     public (BitWeight Weight, bool Halves, double Sqnr) Quantize(NodeWeight weight, BitChoice? other = null)
     {
-        var grid = other?.Grid ?? (plan.Ternary ? BitGrid.Ternary : BitGrid.Of(plan.Bits, plan.Symmetric));
+        var grid = other?.Grid ?? Grid(plan);
         var layout = RowLayout.Of(weight)!.Value;
-        var group = Group(weight, layout, grid, other?.Group ?? plan.Group);
+        var group = forms.Group(weight, layout, grid.Bits, other?.Group ?? plan.Group);
         var values = model.ReadFloats(weight.Tensor);
         var grams = data?.Of(weight) ?? [];
         var rows = grams.Count > 0 ? WeightRows.Of(weight, grams[0].Geometry) : null;
@@ -43,36 +44,30 @@ internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData?
         return (result, halves, Sqnr(values, result.Decode()));
     }
 
-    /// <summary>Planes of a weight, and how near they come, in dB.</summary>
-    public (BitPlanes Weight, double Sqnr) Planes(NodeWeight weight)
+    /// <summary>The form that a weight gets, and its bits.</summary>
+    public (BitsForm Form, int Bits) Form(NodeWeight weight, BitChoice? other = null)
+    {
+        var grid = other?.Grid ?? Grid(plan);
+        return (plan.Bits == 1 ? BitsForm.Stored : forms.Of(weight, grid.Bits, forms.Group(weight, RowLayout.Of(weight)!.Value, grid.Bits, other?.Group ?? plan.Group)), grid.Bits);
+    }
+
+    /// <summary>Planes of a weight, whether their scales are float16, and how near they come, in dB.</summary>
+    public (BitPlanes Weight, bool Halves, double Sqnr) Planes(NodeWeight weight)
     {
         var layout = RowLayout.Of(weight)!.Value;
         var values = model.ReadFloats(weight.Tensor);
-        var planes = BitPlanes.Of(values, layout, Divisor(layout.Columns, plan.Group), plan.Planes, threads);
-        return (planes, Sqnr(values, planes.Decode()));
+        BitPlanes Find(bool halves) => BitPlanes.Of(values, layout, BitForms.Divisor(layout.Columns, plan.Group), plan.Planes, halves, threads);
+        var planes = Find(true);
+        // They are stored doubled. A plane of nothing has a scale of 0.
+        var halves = Array.TrueForAll(planes.Scales, s => s is 0 or >= LeastHalf and < 32752);
+        if (!halves)
+            planes = Find(false);
+        return (planes, halves, Sqnr(values, planes.Decode()));
     }
 
-    /// <summary>Columns that share a scale. What is unpacked by a Reshape needs groups of one length.</summary>
-    private static int Group(NodeWeight weight, RowLayout layout, BitGrid grid, int group)
-    {
-        var fuses = grid.Bits is 2 or 4 && weight.Node.OpType is "MatMul" or "Gemm" || grid.Bits == 4 && weight.Node.OpType == "Gather";
-        return fuses && group > 0 && group <= layout.Columns ? group : Divisor(layout.Columns, group);
-    }
-
-    /// <summary>The divisor nearest to a group's length, by ratio, at most twice it; all columns where there is none of half its length or more.</summary>
-    public static int Divisor(int columns, int group)
-    {
-        if (group <= 0 || group >= columns)
-            return columns;
-        var best = columns;
-        for (var d = Math.Max(1, group / 2); d <= Math.Min(columns, 2 * group); d++)
-        {
-            if (columns % d == 0 && (best == columns && columns > 2 * group || Math.Abs(Math.Log((double)d / group)) < Math.Abs(Math.Log((double)best / group))))
-                best = d;
-        }
-
-        return best;
-    }
+    /// <summary>The numbers of a plan; of a budget those of its average.</summary>
+    public static BitGrid Grid(BitsPlan plan) =>
+        plan.Ternary ? BitGrid.Ternary : BitGrid.Of(plan.Average is { } average ? (int)Math.Round(average) : plan.Bits, plan.Symmetric);
 
     private static float[] Importance(double[] moments, int columns)
     {

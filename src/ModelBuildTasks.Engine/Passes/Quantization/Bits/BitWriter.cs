@@ -10,7 +10,14 @@ namespace ModelBuildTasks.Engine.Passes.Quantization.Bits;
 /// </summary>
 internal sealed class BitWriter(RewriteContext context)
 {
+    /// <summary>What a weight that is unpacked adds to the file beside codes, scales and zeros, as measured on written files.</summary>
+    public const int StoredOverhead = 480;
+
+    /// <summary>The same for one behind a blocked DequantizeLinear, or for a GatherBlockQuantized.</summary>
+    public const int BlockedOverhead = 160;
+
     private readonly Dictionary<(int, string, int), string> _decoded = [];
+    private readonly Dictionary<(string, int), string> _blocked = [];
     private readonly Dictionary<string, string[]> _tables = [];
 
     /// <summary>Bytes that a weight takes in the file.</summary>
@@ -21,16 +28,6 @@ internal sealed class BitWriter(RewriteContext context)
         BitPacking.Length(weight.Codes.Length, weight.Grid.Bits) + weight.Scales.Length * (halves ? 2L : 4L)
         + (stored ? weight.Zeros.Length : BitPacking.Length(weight.Zeros.Length, weight.Grid.Bits));
 
-    /// <summary>Whether a weight can be an input of a blocked DequantizeLinear that the runtime fuses with a MatMul.</summary>
-    public static bool CanBlock(NodeProto node, BitWeight weight) =>
-        weight.Grid.Bits is 2 or 4 && IsBlock(weight)
-        && (node.OpType == "MatMul" || node.OpType == "Gemm" && node.Int("transA") == 0 && node.Float("alpha", 1) == 1 && (node.InputOrEmpty(2).Length == 0 || node.Float("beta", 1) == 1));
-
-    /// <summary>Whether a table can be decoded row by row.</summary>
-    public static bool CanGather(NodeProto node, BitWeight weight) => node.OpType == "Gather" && node.Int("axis") == 0 && weight.Grid.Bits == 4 && IsBlock(weight);
-
-    private static bool IsBlock(BitWeight weight) => weight.Group >= 16 && int.IsPow2(weight.Group);
-
     /// <summary>MatMul or Gemm with a DequantizeLinear in front of its weight.</summary>
     /// <param name="graph">The graph of the node.</param>
     /// <param name="node">The node.</param>
@@ -39,15 +36,22 @@ internal sealed class BitWriter(RewriteContext context)
     /// <param name="halves">Whether scales are float16.</param>
     /// <param name="nodes">Gets what takes the node's place.</param>
     /// <param name="twin">The table of which the weight is the transposition, where that is stored, see <see cref="HasTable"/>.</param>
-    public void Blocked(GraphProto graph, NodeProto node, NodeWeight source, BitWeight weight, bool halves, List<NodeProto> nodes, string? twin = null)
+    /// <returns>Whether the file has codes for it: a weight that several nodes read, or a table's transposition, is there already.</returns>
+    public bool Blocked(GraphProto graph, NodeProto node, NodeWeight source, BitWeight weight, bool halves, List<NodeProto> nodes, string? twin = null)
     {
-        var key = (context.Number(graph), node.Input[source.Input], source.ChannelAxis);
-        if (!_decoded.TryGetValue(key, out var decoded))
+        var key = (node.Input[source.Input], source.ChannelAxis);
+        var stores = !_blocked.TryGetValue(key, out var decoded);
+        if (decoded is null)
         {
             var (layout, grid) = (weight.Layout, weight.Grid);
             // [K, N], whatever the order in the model was.
             var codes = layout.RowStride == 1 ? weight.Codes : Transposed(weight.Codes, layout.Rows, layout.Columns);
-            var type = (grid.Bits, grid.Symmetric) switch { (4, true) => DataType.Int4, (4, _) => DataType.Uint4, (_, true) => DataType.Int2, _ => DataType.Uint2 };
+            var type = (grid.Bits, grid.Symmetric) switch
+            {
+                (8, true) => DataType.Int8, (8, _) => DataType.Uint8,
+                (4, true) => DataType.Int4, (4, _) => DataType.Uint4,
+                (_, true) => DataType.Int2, _ => DataType.Uint2,
+            };
             if (grid.Symmetric)
                 codes = [.. codes.Select(c => (byte)(c - grid.Zero & (1 << grid.Bits) - 1))];
             decoded = context.Fresh("v");
@@ -59,7 +63,7 @@ internal sealed class BitWriter(RewriteContext context)
             if (!grid.Symmetric && twin is null)
                 inputs.Add(Packed(graph, "z", type, [weight.Groups, layout.Rows], BitPacking.Pack(Transposed(weight.Zeros, layout.Rows, weight.Groups), grid.Bits)));
             nodes.Add(GraphExtensions.Node("DequantizeLinear", inputs, [decoded]).Set("axis", 0).Set("block_size", weight.Group));
-            _decoded[key] = decoded;
+            _blocked[key] = decoded;
         }
 
         var bias = node.OpType == "Gemm" ? node.InputOrEmpty(2) : "";
@@ -67,10 +71,12 @@ internal sealed class BitWriter(RewriteContext context)
         nodes.Add(GraphExtensions.Node("MatMul", [node.Input[0], decoded], [product], node.Name));
         if (bias.Length > 0)
             nodes.Add(GraphExtensions.Node("Add", [product, bias], [node.Output[0]]));
+        return stores && twin is null;
     }
 
     /// <summary>A Gather that decodes the rows it picks.</summary>
-    public void Gather(GraphProto graph, NodeProto node, NodeWeight source, BitWeight weight, bool halves, List<NodeProto> nodes)
+    /// <returns>Whether the file has codes for it: a table that several nodes read is there already.</returns>
+    public bool Gather(GraphProto graph, NodeProto node, NodeWeight source, BitWeight weight, bool halves, List<NodeProto> nodes)
     {
         if (!context.Model.Proto.OpsetImport.Any(o => o.Domain == "com.microsoft"))
             context.Model.Proto.OpsetImport.Add(new OperatorSetIdProto { Domain = "com.microsoft", Version = 1 });
@@ -80,9 +86,11 @@ internal sealed class BitWriter(RewriteContext context)
         var made = GraphExtensions.Node("GatherBlockQuantized", [], node.Output, node.Name).Set("gather_axis", 0).Set("quantize_axis", 1).Set("block_size", weight.Group);
         made.Domain = "com.microsoft";
         var name = node.Input[0];
-        if (!_tables.TryGetValue(name, out var table))
+        var stores = !_tables.TryGetValue(name, out var table);
+        if (table is null)
         {
-            table = [
+            table =
+            [
                 Packed(graph, "w", type, source.Tensor.Dims, BitPacking.Pack(codes, 4)),
                 Scales(graph, source.Type, [layout.Rows, weight.Groups], weight.Scales, halves, nodes),
                 grid.Symmetric ? "" : Packed(graph, "z", type, [layout.Rows, weight.Groups], BitPacking.Pack(weight.Zeros, 4))];
@@ -93,6 +101,7 @@ internal sealed class BitWriter(RewriteContext context)
         if (table[2].Length > 0)
             made.Input.Add(table[2]);
         nodes.Add(made);
+        return stores;
     }
 
     /// <summary>Whether a table of the main graph is stored in codes.</summary>
@@ -102,11 +111,18 @@ internal sealed class BitWriter(RewriteContext context)
     private IEnumerable<string> Twin(string name, List<NodeProto> nodes)
     {
         foreach (var stored in _tables[name].Where(n => n.Length > 0))
-        {
-            var turned = context.Fresh("t");
-            nodes.Add(GraphExtensions.Node("Transpose", [stored], [turned]).Set("perm", 1, 0));
-            yield return turned;
-        }
+            yield return Turned(stored, nodes);
+    }
+
+    /// <summary>The name of a weight that is unpacked when the model is loaded, or null where it is not.</summary>
+    public string? Decoded(GraphProto home, NodeWeight source) => _decoded.GetValueOrDefault((context.Number(home), source.Node.Input[source.Input], source.ChannelAxis));
+
+    /// <summary>The transposition of a matrix, which the runtime makes when it loads the model.</summary>
+    public string Turned(string matrix, List<NodeProto> nodes)
+    {
+        var turned = context.Fresh("t");
+        nodes.Add(GraphExtensions.Node("Transpose", [matrix], [turned]).Set("perm", 1, 0));
+        return turned;
     }
 
     /// <summary>A weight that is unpacked when the model is loaded.</summary>
@@ -132,7 +148,7 @@ internal sealed class BitWriter(RewriteContext context)
     }
 
     /// <summary>Planes of signs that are unpacked and added when the model is loaded.</summary>
-    public string Stored(GraphProto home, NodeWeight source, BitPlanes weight, List<NodeProto> nodes)
+    public string Stored(GraphProto home, NodeWeight source, BitPlanes weight, bool halves, List<NodeProto> nodes)
     {
         var key = (context.Number(home), source.Node.Input[source.Input], source.ChannelAxis);
         if (_decoded.TryGetValue(key, out var known))
@@ -144,7 +160,7 @@ internal sealed class BitWriter(RewriteContext context)
             // ±α = (bit − 1/2)·2α
             var bits = Reshape(home, Field(home, weight.Codes, 1, p, nodes), GroupShape(plane), nodes);
             var real = Node("Sub", [bits, Scalar(home, 0.5f)], nodes);
-            real = Node("Mul", [real, Scales(home, DataType.Float, GroupScaleShape(plane), Ordered(plane.Scales, plane), true, nodes)], nodes);
+            real = Node("Mul", [real, Scales(home, DataType.Float, GroupScaleShape(plane), Ordered(plane.Scales, plane), halves, nodes)], nodes);
             sum = sum is null ? real : Node("Add", [sum, real], nodes);
         }
 

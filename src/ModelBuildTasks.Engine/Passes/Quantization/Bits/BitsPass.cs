@@ -3,21 +3,24 @@ using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 using ModelBuildTasks.Engine.Passes.Quantization.Storage;
-using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes.Quantization.Bits;
 
-/// <summary>Weights below 8 bits with float arithmetic, see <see cref="BitsPlan"/>. What has no such form gets 8 bits.</summary>
+/// <summary>Weights below 8 bits with float arithmetic, see <see cref="BitsPlan"/>. What has no such form, or would be larger in it, gets 8 bits.</summary>
 internal sealed class BitsPass
 {
-    private readonly QuantizePlan _plan;
+    // Two nodes, a scale and their names.
+    private const int EightOverhead = 110;
+
     private readonly BitsPlan _bits;
+    private readonly QuantizePlan _eight;
     private readonly PassContext _context;
 
-    private BitsPass(QuantizePlan plan, PassContext context) => (_plan, _bits, _context) = (plan, plan.Bits!, context);
+    private BitsPass(QuantizePlan plan, PassContext context) =>
+        (_bits, _eight, _context) = (plan.Bits!, plan with { Bits = null, Activations = ActivationMode.None }, context);
 
     /// <summary>Stores the weights of a cleaned-up model in few bits.</summary>
-    /// <exception cref="ModelBuildException">MBT2026: the runtime has no such weights.</exception>
+    /// <exception cref="ModelBuildException">MBT2026: the runtime has no such weights. MBT2027: the budget is too small. MBT2004: the model does not run on the data.</exception>
     public static PassResult Run(OnnxModel model, QuantizePlan plan, PassContext context)
     {
         if (context.Runtime.Bits.Count == 0)
@@ -27,54 +30,76 @@ internal sealed class BitsPass
 
     private PassResult Run(OnnxModel model)
     {
-        var eight = _plan with { Bits = null, Activations = ActivationMode.None };
-        var choices = new FormSelection(model, eight, _context).Choose();
-        var wanted = choices.Where(c => c.Form == QuantizedForm.Weights && c.Weights.All(w => RowLayout.Of(w) is not null)).ToList();
-        // A table and its transposition are stored once: both are rounded alike.
-        var twins = _context.Runtime.Bits.Contains(BitsForm.Gather) ? TransposedTwins.Pairs(model, wanted) : new Dictionary<NodeWeight, NodeWeight>();
-        var data = Observe(model, wanted, twins);
-        var quantizer = new BitQuantizer(model, _bits, data, _context.Threads);
-        var grids = _bits.Average is { } average ? new BitBudget(model, quantizer, _context, _bits, twins).Choose(wanted, average) : null;
-        var (upgraded, fused) = Upgrade(model, grids?.Values.Select(g => g.Grid.Bits) ?? [_bits.Bits]);
-        var clone = ReferenceEquals(upgraded, model) ? model.Clone() : upgraded;
-
-        var (from, to) = (new Search.NodeMap(model), new Search.NodeMap(clone));
-        var rewrite = new RewriteContext(clone, eight, _context.Runtime.Formats);
-        var writer = new BitWriter(rewrite);
-        var byNode = new Dictionary<NodeProto, FormChoice>(ReferenceEqualityComparer.Instance);
-        foreach (var choice in wanted)
-            byNode[to.Node(from[choice.Node])] = choice;
-        var main = GraphEdit.Definitions(clone.Graph);
-        var front = new List<NodeProto>();
-        foreach (var graph in clone.Graph.WithBodies().ToList())
+        var work = Prepare(model);
+        var forms = new BitForms(_context.Runtime.Bits, Reachable(model));
+        IReadOnlyList<Decision> scaled = [];
+        if (_bits.Method == BitsMethod.Awq && work.Data is { } data)
         {
-            var inMain = ReferenceEquals(graph, clone.Graph);
-            var nodes = new List<NodeProto>();
-            foreach (var node in graph.Node)
-            {
-                if (byNode.TryGetValue(node, out var choice))
-                    Write(writer, rewrite, graph, node, choice, quantizer, grids, twins, fused && inMain, nodes, w => inMain || main.Contains(w) && !GraphEdit.Definitions(graph).Contains(w) ? (clone.Graph, inMain ? nodes : front) : (graph, nodes));
-                else
-                    nodes.Add(node);
-            }
-
-            graph.Node.Clear();
-            graph.Node.AddRange(nodes);
+            (model, scaled) = new ActivationScaling(model, _bits, data, forms, _context.Threads).Run(work.Wanted);
+            // Other channels have other statistics.
+            if (scaled.Count > 0)
+                work = Prepare(model);
         }
 
-        var behind = clone.Graph.Node.ToList();
-        clone.Graph.Node.Clear();
-        clone.Graph.Node.AddRange(front.Concat(behind));
+        var quantizer = new BitQuantizer(model, _bits, work.Data, forms, _context.Threads);
+        var grids = _bits.Average is { } average ? new BitBudget(model, quantizer, _context, _bits, forms, work.Twins, _eight.Location).Choose(work.Wanted, average) : null;
+        var clone = Upgraded(model, work.Wanted.SelectMany(c => c.Weights).Select(w => quantizer.Form(w, grids?[BitBudget.Key(w)])));
+
+        var (from, to) = (new Search.NodeMap(model), new Search.NodeMap(clone));
+        var rewrite = new RewriteContext(clone, _eight, _context.Runtime.Formats);
+        var chosen = new Dictionary<NodeProto, FormChoice>(ReferenceEqualityComparer.Instance);
+        foreach (var choice in work.Wanted)
+            chosen[to.Node(from[choice.Node])] = choice;
+        new BitsRewrite(rewrite, quantizer, _bits, forms) { Grids = grids, Twins = work.Twins }.Apply(chosen);
         UnusedInitializers.Remove(clone.Graph);
         ExactPalettes.Apply(rewrite);
-        var few = new PassResult(clone, rewrite.Decisions, Summary(wanted.Count));
-        // Transposed convolutions and the like.
-        return choices.Count(c => c.Form == QuantizedForm.Weights) > wanted.Count ? WithEight(few, eight) : few with { Decisions = [.. few.Decisions, .. Left(choices)] };
+        var few = new PassResult(clone, [.. scaled, .. rewrite.Decisions], $"{work.Wanted.Count} weighted operators in {_bits.Word}");
+        return work.Choices.Count(c => c.Form is not null) > work.Wanted.Count ? WithEight(few) : few with { Decisions = [.. few.Decisions, .. Left(work.Choices)] };
     }
 
-    private PassResult WithEight(PassResult few, QuantizePlan eight)
+    private sealed record Work(
+        IReadOnlyList<FormChoice> Choices, IReadOnlyList<FormChoice> Wanted, IReadOnlyDictionary<NodeWeight, NodeWeight> Twins, RoundingData? Data);
+
+    private Work Prepare(OnnxModel model)
     {
-        var rest = Quantize.Run(few.Model, eight, _context with { Calibration = null });
+        var choices = new FormSelection(model, _eight, _context).Choose();
+        var rules = new RuleSet(model, _context.Rules);
+        // A rule that says weights means 8 bits.
+        var wanted = choices.Where(c => c.Form == QuantizedForm.Weights && rules.Forms(c.Node) is not [QuantizedForm.Weights]
+            && c.Weights.All(w => RowLayout.Of(w) is not null) && c.Weights.Sum(Gain) > 0).ToList();
+        // A table and its transposition are stored once: both are rounded alike.
+        var twins = Twins(model, wanted);
+        return new(choices, wanted, twins, Observe(model, wanted, twins));
+    }
+
+    /// <summary>The weights that are a table of a Gather, turned around or as it is read by a product, each with its table.</summary>
+    private static Dictionary<NodeWeight, NodeWeight> Twins(OnnxModel model, IReadOnlyList<FormChoice> wanted)
+    {
+        var twins = new Dictionary<NodeWeight, NodeWeight>(TransposedTwins.Pairs(model, wanted), ReferenceEqualityComparer.Instance);
+        var tables = wanted.Where(c => c.Node.OpType == "Gather").SelectMany(c => c.Weights).DistinctBy(w => (w.Home, w.Node.Input[0]))
+            .ToDictionary(w => (w.Home, w.Node.Input[0]));
+        foreach (var weight in wanted.Where(c => c.Node.OpType == "Gemm").SelectMany(c => c.Weights).Where(w => w.ChannelAxis == 0))
+        {
+            if (tables.TryGetValue((weight.Home, weight.Node.Input[weight.Input]), out var table))
+                twins[weight] = table;
+        }
+
+        return twins;
+    }
+
+    /// <summary>What a weight of few bits is smaller by than one of 8 bits.</summary>
+    private long Gain(NodeWeight weight)
+    {
+        var layout = RowLayout.Of(weight)!.Value;
+        var bits = _bits.Bits == 1 ? _bits.Planes : _bits.Average is { } average ? (int)average : _bits.Bits;
+        var scales = (long)layout.Rows * layout.Groups(BitForms.Divisor(layout.Columns, _bits.Group)) * (_bits.Bits == 1 ? _bits.Planes : 1);
+        return weight.Count + 4 * weight.Channels + EightOverhead
+            - BitPacking.Length(weight.Count, bits) - scales * (_bits.Symmetric || _bits.Bits == 1 ? 2 : 3) - BitWriter.StoredOverhead;
+    }
+
+    private PassResult WithEight(PassResult few)
+    {
+        var rest = Quantize.Run(few.Model, _eight, _context);
         return rest with
         {
             Decisions = [.. few.Decisions, .. rest.Decisions.Where(d => few.Decisions.All(f => f.Name != d.Name))],
@@ -85,68 +110,21 @@ internal sealed class BitsPass
     private static IEnumerable<Decision> Left(IReadOnlyList<FormChoice> choices) => choices.Where(c => c.Form is null).Select(c =>
         new Decision(c.Node.DisplayName(), c.Node.OpType, "left", c.Reason) { BytesBefore = c.Weights.Sum(w => w.Bytes), BytesAfter = c.Weights.Sum(w => w.Bytes) });
 
-    private string Summary(int count) => $"{count} weighted operators in {_bits.Word}";
-
-    private void Write(
-        BitWriter writer, RewriteContext rewrite, GraphProto graph, NodeProto node, FormChoice choice, BitQuantizer quantizer, IReadOnlyDictionary<(int, string), BitChoice>? grids, IReadOnlyDictionary<NodeWeight, NodeWeight> twins, bool fused,
-        List<NodeProto> nodes, Func<string, (GraphProto Graph, List<NodeProto> Nodes)> home)
+    /// <summary>The operator set that the model can be raised to, of those that blocked codes came with.</summary>
+    private long Reachable(OnnxModel model)
     {
-        long bytes = 0;
-        double? worst = null;
-        var words = new SortedSet<string>(StringComparer.Ordinal);
-        var written = false;
-        foreach (var weight in choice.Weights)
-        {
-            var mine = weight with { Node = node };
-            var name = weight.Node.Input[weight.Input];
-            if (_bits.Bits == 1 && grids is null)
-            {
-                var (planes, noise) = quantizer.Planes(weight);
-                var (to, decoding) = home(name);
-                node.Input[weight.Input] = writer.Stored(to, mine, planes, decoding);
-                bytes += planes.Planes * BitPacking.Length(planes.Codes.Length, 1) + 2L * planes.Scales.Length;
-                worst = Math.Min(worst ?? 200, noise);
-                words.Add(planes.Planes == 1 ? "binary" : $"{planes.Planes} binary planes");
-                continue;
-            }
-
-            var grid = grids is null ? null : (BitChoice?)grids[(weight.Home, name)];
-            var result = quantizer.Quantize(weight, grid);
-            worst = Math.Min(worst ?? 200, result.Sqnr);
-            words.Add(_bits.Ternary ? "ternary" : $"{(result.Weight.Grid.Symmetric ? "int" : "uint")}{result.Weight.Grid.Bits}");
-            var blocked = fused && _context.Runtime.Bits.Contains(BitsForm.Blocked) && BitWriter.CanBlock(node, result.Weight);
-            var gather = fused && _context.Runtime.Bits.Contains(BitsForm.Gather) && BitWriter.CanGather(node, result.Weight);
-            bytes += BitWriter.Bytes(result.Weight, result.Halves, stored: !blocked && !gather);
-            if (blocked)
-            {
-                var twin = twins.TryGetValue(weight, out var table) && result.Weight.Grid.Bits == 4 && writer.HasTable(table.Node.Input[0]) ? table.Node.Input[0] : null;
-                writer.Blocked(graph, node, mine, result.Weight, result.Halves, nodes, twin);
-            }
-            else if (gather)
-                writer.Gather(graph, node, mine, result.Weight, result.Halves, nodes);
-            else
-            {
-                var (to, decoding) = home(name);
-                node.Input[weight.Input] = writer.Stored(to, mine, result.Weight, result.Halves, decoding);
-            }
-
-            written |= blocked || gather;
-        }
-
-        if (!written)
-            nodes.Add(node);
-        rewrite.Decide(choice with { Node = node }, string.Join(", ", words) + " weights", worst, bytes);
+        if (_bits.Bits == 1 || !_context.Runtime.Bits.Contains(BitsForm.Blocked))
+            return model.Opset;
+        long[] sets = _bits.Bits == 2 || _bits.Average is not null ? [25, 21] : [21];
+        return sets.FirstOrDefault(s => OpsetUpgrade.Upgrade(model, (int)s).Reason is null, model.Opset);
     }
 
-    /// <summary>4-bit types came with opset 21, 2-bit types with 25. Where a model cannot be raised its weights are unpacked when it is loaded.</summary>
-    private (OnnxModel Model, bool Fused) Upgrade(OnnxModel model, IEnumerable<int> bits)
+    /// <summary>A clone with the operator set that the forms of its weights need.</summary>
+    private static OnnxModel Upgraded(OnnxModel model, IEnumerable<(BitsForm Form, int Bits)> forms)
     {
-        var widths = bits.ToHashSet();
-        if (!_context.Runtime.Bits.Contains(BitsForm.Blocked) || !widths.Overlaps([2, 4]))
-            return (model, false);
-        var target = widths.Contains(2) ? 25 : 21;
-        var result = OpsetUpgrade.Upgrade(model, target);
-        return (result.Model, result.Reason is null);
+        var fused = forms.Where(f => f.Form != BitsForm.Stored).Select(f => f.Bits == 2 ? 25 : 21).ToList();
+        var upgraded = fused.Count > 0 ? OpsetUpgrade.Upgrade(model, fused.Max()).Model : model;
+        return ReferenceEquals(upgraded, model) ? model.Clone() : upgraded;
     }
 
     private RoundingData? Observe(OnnxModel model, IReadOnlyList<FormChoice> choices, IReadOnlyDictionary<NodeWeight, NodeWeight> twins)
