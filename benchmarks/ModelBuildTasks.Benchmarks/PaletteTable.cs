@@ -1,8 +1,6 @@
 using System.Globalization;
-using System.IO.Compression;
 using ModelBuildTasks.Engine.Diagnostics;
 using ModelBuildTasks.Engine.Manifest;
-using ModelBuildTasks.Engine.Passes;
 using ModelBuildTasks.Engine.Pipeline;
 using ModelBuildTasks.Engine.Reporting;
 
@@ -16,20 +14,21 @@ internal static class PaletteTable
 {
     private static readonly string[] _passes =
     [
-        "quantize: { activations: none }",
+        "store: {}",
         "quantize: {}",
+        "quantize: { activations: none }",
+        "quantize: { activations: none } }, { store: {}",
         "cluster: { bits: 8 }",
         "cluster: { bits: 6 }",
         "cluster: { bits: 6, method: kmeans }",
-        "cluster: { bits: 6, group: 16 }",
         "cluster: { bits: 5 }",
         "cluster: { bits: 4 }",
-        "cluster: { entropy: 6 }",
         "cluster: { entropy: 5.5 }",
         "cluster: { entropy: 5 }",
         "cluster: { entropy: 4.5 }",
         "cluster: { entropy: 4 }",
-        "cluster: { entropy: 3 }",
+        "prune: { amount: 50% } }, { store: {}",
+        "prune: { amount: 30% } }, { cluster: { entropy: 4.5 }",
     ];
 
     public static int Write(string dataFolder, IReadOnlyList<string> passes)
@@ -43,9 +42,9 @@ internal static class PaletteTable
             {
                 var half = Run(folder.FullName, Path.GetFullPath(dataFolder), pass, "odd", "even");
                 var whole = Run(folder.FullName, Path.GetFullPath(dataFolder), pass, "coco", "imagenet47");
-                var bytes = File.ReadAllBytes(whole.ArtifactPath!);
+                var artifact = whole.Report.Artifact!;
                 Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                    $"| {pass} | {bytes.Length:N0} | {Brotli(bytes):N0} | {Metric(whole, "agreement"):P1} | {Metric(whole, "sqnr"):F1} | {Metric(half, "sqnr"):F1} |"));
+                    $"| {pass.Replace(" }, {", ",", StringComparison.Ordinal)} | {artifact.Size:N0} | {artifact.PackedSize:N0} | {Metric(whole, "agreement"):P1} | {Metric(whole, "sqnr"):F1} | {Metric(half, "sqnr"):F1} |"));
             }
 
             return 0;
@@ -81,20 +80,13 @@ internal static class PaletteTable
               even: { inputs: { data_0: { images: 'even/*.jpg', {{images}} } } }
               imagenet47: { inputs: { data_0: { npy: '{{data}}/photos/imagenet47_224_rgb_u8_nhwc.npy', layout: NHWC, channels: BGR, mean: [104, 117, 124] } } }
             targets:
-              - { model: '{{data}}/squeezenet/squeezenet_fp32.onnx', name: SqueezeNet, calibration: {{calibration}}, passes: [ {{pass}} ], validate: { data: {{validation}} } }
+              - { model: '{{data}}/squeezenet/squeezenet_fp32.onnx', name: SqueezeNet, calibration: {{calibration}}, passes: [ { {{pass}} } ], package: { encoding: brotli }, validate: { data: {{validation}} } }
             """);
         var request = new CompressionRequest(ManifestReader.Read(manifest), Path.Combine(folder, "out")) { Threads = Environment.ProcessorCount };
-        var bench = new Workbench();
-        var target = Compressor.Run(request, bench with { Apply = (model, plan, context) => bench.Apply(model, plan, context with { Encoded = true }) }).Targets[0];
+        var target = Compressor.Run(request).Targets[0];
         if (target.ArtifactPath is null)
             throw new InvalidOperationException(string.Join('\n', target.Diagnostics));
         return target;
-    }
-
-    private static long Brotli(byte[] bytes)
-    {
-        var into = new byte[BrotliEncoder.GetMaxCompressedLength(bytes.Length)];
-        return BrotliEncoder.TryCompress(bytes, into, out var written, 11, 24) ? written : bytes.Length;
     }
 
     private static double Metric(TargetResult result, string name) => result.Report.Validation!.Metrics.First(m => m.Name == name).Compressed;

@@ -5,6 +5,7 @@ using ModelBuildTasks.Engine.Execution;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes;
+using ModelBuildTasks.Engine.Passes.Storage;
 using ModelBuildTasks.Engine.Reporting;
 using ModelBuildTasks.Engine.Validation;
 
@@ -60,7 +61,7 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         var layers = Layers.Merge(results);
         var made = new Candidate { Path = path, Outcome = "compressed", Passes = _reports, Layers = layers, Notes = Notes(results) };
         ModelWriter.Save(results[^1].Model, path, bench.InlineLimit);
-        if (made.Size < original.Size)
+        if (IsSmaller(made))
             return made with { Quantized = [.. target.Passes.SelectMany((pass, i) => pass is QuantizePlan ? results[i + 1].Decisions : []).Where(d => d.What != Layers.Left)] };
 
         var why = $"what the passes made has {made.Size} bytes, and the original has {original.Size}";
@@ -75,6 +76,15 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         Discard(made);
         original.CopyTo(path, bench.InlineLimit, cancellation);
         return made with { Outcome = "original", Reason = why, Layers = Layers.GivenUp(layers, "given up: the result was not smaller") };
+    }
+
+    /// <summary>Whether a result is smaller than the original where it counts: in the file, or behind the package's encoder.</summary>
+    private bool IsSmaller(Candidate made)
+    {
+        // Far smaller files are smaller behind an encoder, too, and data files are not encoded.
+        if (target.Encoding == PackageEncoding.None || made.Files.Count > 1 || made.Size < 0.75 * original.Size || made.Size > int.MaxValue || original.Files.Count > 1 || original.Size > int.MaxValue)
+            return made.Size < original.Size;
+        return EncodedSize.Of(File.ReadAllBytes(made.Path)) < EncodedSize.Of(File.ReadAllBytes(original.Files[0]));
     }
 
     private static void Discard(Candidate candidate)

@@ -96,6 +96,7 @@ internal sealed class TargetRun
             Calibration = calibration is null ? null : OneByOne(original, calibration),
             Statistics = new(_request.Check ? _request.CacheDirectory : null),
             Threads = _request.Threads,
+            Encoded = _target.Encoding != PackageEncoding.None,
         };
         var candidate = new CandidateMaker(_target, original, context, _bench, Say, _cancellation).Make(path);
         _report = _report with { Passes = candidate.Passes, Layers = candidate.Layers };

@@ -15,6 +15,9 @@ internal sealed class SteppedSearch(ClusterWeight weight, int threads)
     // Steps of channels differ by at most so much from their geometric mean: calibration data is not all data.
     private const double Widest = 4;
 
+    // Of the logarithm of what theory says so much is taken: on photos that were held out 1.2 dB better than all of it, and 1.7 dB than none.
+    private const double Trust = 0.5;
+
     private readonly ParallelOptions _parallel = new() { MaxDegreeOfParallelism = Math.Max(1, threads) };
     private readonly QuadraticForm[] _forms = weight.Forms(threads);
     private double[]? _shares;
@@ -110,7 +113,7 @@ internal sealed class SteppedSearch(ClusterWeight weight, int threads)
         var taps = remainders.Length / channels;
         var logs = new double[channels];
         for (var c = 0; c < remainders.Length; c++)
-            logs[c / taps] -= Math.Log2(Math.Max(remainders[c], 1e-30)) / taps;
+            logs[c / taps] -= Trust * Math.Log2(Math.Max(remainders[c], 1e-30)) / taps;
         var mean = logs.Average();
         // A few steps an octave: the scales themselves then take few bits.
         var shares = logs.Select(l => Math.Pow(2, Math.Round(Math.Clamp(l - mean, -Math.Log2(Widest), Math.Log2(Widest)) * 4) / 4)).ToArray();

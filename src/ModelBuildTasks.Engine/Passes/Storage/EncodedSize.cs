@@ -5,9 +5,9 @@ namespace ModelBuildTasks.Engine.Passes.Storage;
 /// <summary>Bytes of a payload in the package, where that is encoded.</summary>
 internal static class EncodedSize
 {
-    /// <summary>The encoder's settings, as the package is written.</summary>
-    public const int Quality = 11;
-    public const int Window = 24;
+    // As the package is written.
+    private const int Quality = 11;
+    private const int Window = 24;
 
     // Of longer payloads so many pieces are tried: the slowest quality takes a second for a megabyte.
     private const int Longest = 1 << 20;
