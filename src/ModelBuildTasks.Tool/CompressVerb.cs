@@ -124,15 +124,18 @@ internal static class CompressVerb
 
     private static void WriteTable(Terminal terminal, CompressionResult result)
     {
+        // The column is there where something is encoded; ratios are those of the bytes that the app carries.
+        var packed = result.Targets.Any(t => t.Plan.Encoding != PackageEncoding.None);
         var rows = result.Report.Targets.Select(t => (IReadOnlyList<string>)
         [
             t.Name,
             t.Outcome,
             GateText.Bytes(t.Model.Size),
             t.Artifact is { } artifact ? GateText.Bytes(artifact.Size) : "",
-            t.Artifact is { Size: > 0 } a ? $"{GateText.Number((double)t.Model.Size / a.Size, 2)}x" : "",
+            .. packed ? [t.Artifact is { } p ? GateText.Bytes(p.PackedSize) : ""] : Array.Empty<string>(),
+            t.Artifact is { PackedSize: > 0 } a ? $"{GateText.Number((double)t.Model.Size / a.PackedSize, 2)}x" : "",
             MetricTable.Summary(t.Validation),
         ]).ToList();
-        terminal.Table(["target", "outcome", "original", "artifact", "ratio", "checked"], rows);
+        terminal.Table(["target", "outcome", "original", "artifact", .. packed ? ["packed"] : Array.Empty<string>(), "ratio", "checked"], rows);
     }
 }

@@ -50,6 +50,16 @@ public sealed class CompressModelsTests : IDisposable
     }
 
     [TestMethod]
+    public void An_output_folder_that_cannot_be_written_is_one_coded_error()
+    {
+        _folder.Write("obj/models", "a file");
+        Assert.IsFalse(Run("exit 0"));
+        var error = Assert.ContainsSingle(_engine.Errors);
+        Assert.AreEqual("MBT2007", error.Code);
+        Assert.Contains(_folder["obj/models"], error.Message!);
+    }
+
+    [TestMethod]
     public void Summaries_are_seen_and_details_are_not()
     {
         Run("echo '> Digits: 26,454 -> 9,000 bytes'; echo '  calibrate'");

@@ -27,6 +27,24 @@ public sealed class CompressVerbTests
     }
 
     [TestMethod]
+    public async Task An_encoded_artifact_lies_beside_the_model_and_its_size_is_told()
+    {
+        using var line = new CommandLine();
+        Assert.AreEqual(ExitCode.Done, await line.Run("compress", "--manifest", line.Manifest("    package: { encoding: brotli }\n"), "-o", line.File("out")), line.Error);
+        Assert.Contains("packed", line.Out);
+        Assert.IsTrue(File.Exists(line.File("out/Digits.onnx")));
+        var packed = new FileInfo(line.File("out/Digits.onnx.br")).Length;
+
+        using var plain = new CommandLine();
+        Assert.AreEqual(ExitCode.Done, await plain.Run("compress", "--manifest", plain.Manifest(), "-o", plain.File("out")), plain.Error);
+        Assert.DoesNotContain("packed", plain.Out);
+
+        using var json = new CommandLine();
+        Assert.AreEqual(ExitCode.Done, await json.Run("compress", "--manifest", json.Manifest("    package: { encoding: brotli }\n"), "-o", json.File("out"), "--json"), json.Error);
+        Assert.AreEqual(packed, json.Json.GetProperty("report").GetProperty("targets")[0].GetProperty("artifact").GetProperty("packedSize").GetInt64());
+    }
+
+    [TestMethod]
     public async Task An_error_of_the_manifest_ends_in_1_with_its_line()
     {
         using var line = new CommandLine();

@@ -34,10 +34,11 @@ internal static class BuildRun
                 return false;
             }
 
+            // What needs space is written before the first file is replaced.
+            OutputList.Write(stage, outputs);
+            AtomicFile.Write(Path.Combine(stage, AccessorFile), AccessorWriter.Write(request.Namespace, outputs));
             PutInPlace(stage, folder, "*");
             RemoveOthers(folder, outputs, keepReport: request.Enabled);
-            OutputList.Write(folder, outputs);
-            AtomicFile.Write(Path.Combine(folder, AccessorFile), AccessorWriter.Write(request.Namespace, outputs));
         }
         finally
         {

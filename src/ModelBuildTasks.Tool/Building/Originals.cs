@@ -17,7 +17,8 @@ internal static class Originals
             using var model = OnnxModel.Load(target.ModelPath);
             var originalSize = model.Payloads.Files.Sum(f => new FileInfo(f).Length);
             if (model.Payloads.Files.Count == 1)
-                Failures.Writing(path, () => File.Copy(target.ModelPath, path, overwrite: true));
+                // Content without its time: what is older than the copy next to the app would not be copied there.
+                Failures.Writing(path, () => ContentHash.Copy(target.ModelPath, path, CancellationToken.None));
             else
                 ModelWriter.Save(model, path, inlineLimit);
             var data = Candidate.DataPath(path);

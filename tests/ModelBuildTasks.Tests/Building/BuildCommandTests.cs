@@ -29,6 +29,15 @@ public sealed class BuildCommandTests : IDisposable
     }
 
     [TestMethod]
+    public void An_original_that_is_passed_through_has_the_time_of_the_build()
+    {
+        var manifest = Manifest("  - { model: iris.onnx, name: Iris, recipe: int8-weights, package: { as: content } }");
+        File.SetLastWriteTimeUtc(_folder["iris.onnx"], new DateTime(2020, 1, 1, 0, 0, 0, DateTimeKind.Utc));
+        Assert.AreEqual(0, Run(manifest, enabled: false), _output.ToString());
+        Assert.IsGreaterThan(DateTime.UtcNow.AddHours(-1), File.GetLastWriteTimeUtc(_folder["out/Iris.onnx"]));
+    }
+
+    [TestMethod]
     public void What_is_no_longer_in_the_manifest_is_removed()
     {
         Run(Manifest("  - { model: iris.onnx, name: First, recipe: int8-weights }"), enabled: false);
