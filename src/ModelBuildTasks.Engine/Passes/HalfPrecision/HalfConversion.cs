@@ -26,10 +26,9 @@ internal static class HalfConversion
     /// <summary>The values as float16.</summary>
     public static void Convert(ReadOnlySpan<float> source, Span<Half> destination)
     {
-        TensorPrimitives.ConvertToHalf(source, destination);
-        // NaN hides what is larger.
-        if (Math.Abs(TensorPrimitives.MaxMagnitude(source)) < Overflow)
+        if (HalfKernels.TryConvert(source, MemoryMarshal.Cast<Half, ushort>(destination)))
             return;
+        TensorPrimitives.ConvertToHalf(source, destination);
         for (var i = 0; i < source.Length; i++)
         {
             if (float.IsFinite(source[i]) && Half.IsInfinity(destination[i]))

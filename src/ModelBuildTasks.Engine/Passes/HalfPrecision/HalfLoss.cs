@@ -62,42 +62,35 @@ internal sealed record HalfLoss(double Sqnr, string? Refusal)
     {
         private readonly double[] _signal = new double[rows];
         private readonly double[] _noise = new double[rows];
-        private readonly Half[] _halves = new Half[Elements];
-        private readonly float[] _difference = new float[Elements];
         private long _beyond;
 
         public void Add(long at, Span<float> values)
         {
-            // Not with NaN, either.
-            if (!(Math.Abs(TensorPrimitives.MaxMagnitude<float>(values)) < HalfConversion.Overflow))
-            {
-                foreach (ref var value in values)
-                {
-                    _beyond += float.IsFinite(value) && Math.Abs(value) >= HalfConversion.Overflow ? 1 : 0;
-                    value = float.IsFinite(value) ? value : 0;
-                }
-            }
-
-            var difference = _difference.AsSpan(0, values.Length);
-            TensorPrimitives.ConvertToHalf(values, _halves);
-            TensorPrimitives.ConvertToSingle(_halves.AsSpan(0, values.Length), difference);
-            TensorPrimitives.Subtract(difference, values, difference);
             for (var i = 0; i < values.Length;)
             {
                 var row = (at + i) / length;
                 var end = (int)Math.Min(values.Length, (row + 1) * length - at);
-                if (end - i == 1)
+                var (signal, noise, largest) = HalfKernels.Loss(values[i..end]);
+                if (!(largest < HalfConversion.Overflow))
                 {
-                    _signal[row] += (double)values[i] * values[i];
-                    _noise[row] += (double)difference[i] * difference[i];
-                }
-                else
-                {
-                    _signal[row] += TensorPrimitives.SumOfSquares<float>(values[i..end]);
-                    _noise[row] += TensorPrimitives.SumOfSquares<float>(difference[i..end]);
+                    Blank(values[i..end]);
+                    (signal, noise, _) = HalfKernels.Loss(values[i..end]);
                 }
 
+                _signal[row] += signal;
+                _noise[row] += noise;
                 i = end;
+            }
+        }
+
+        // What is not finite is left out; what is beyond the range decides alone.
+        private void Blank(Span<float> values)
+        {
+            foreach (ref var value in values)
+            {
+                var beyond = Math.Abs(value) >= HalfConversion.Overflow;
+                _beyond += float.IsFinite(value) && beyond ? 1 : 0;
+                value = float.IsFinite(value) && !beyond ? value : 0;
             }
         }
 

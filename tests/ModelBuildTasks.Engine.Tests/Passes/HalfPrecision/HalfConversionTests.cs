@@ -25,6 +25,41 @@ public sealed class HalfConversionTests
     });
 
     [TestMethod]
+    public void The_kernels_round_every_float16_its_neighbours_and_all_midpoints_as_the_conversion_of_single_values_does()
+    {
+        var values = new List<float>();
+        for (uint bits = 0; bits < 0x7C00; bits++)
+        {
+            var (half, next) = ((float)BitConverter.UInt16BitsToHalf((ushort)bits), bits == 0x7BFF ? 65504f : (float)BitConverter.UInt16BitsToHalf((ushort)(bits + 1)));
+            var middle = (half + next) / 2;
+            foreach (var value in new[] { half, middle, BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(middle) + 1), middle > 0 ? BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(middle) - 1) : 0 })
+                values.AddRange([value, -value]);
+        }
+
+        // Below the least step, between steps, and everywhere else.
+        for (uint bits = 0; bits < BitConverter.SingleToUInt32Bits(HalfConversion.Overflow); bits += 9973)
+            values.Add(BitConverter.UInt32BitsToSingle(bits));
+        var (floats, halves) = (values.ToArray(), new ushort[values.Count]);
+        Assert.IsTrue(HalfKernels.TryConvert(floats, halves));
+        for (var i = 0; i < floats.Length; i++)
+            Assert.AreEqual(BitConverter.HalfToUInt16Bits((Half)floats[i]), halves[i], $"{floats[i]:R}");
+        var (signal, noise, largest) = HalfKernels.Loss(floats);
+        Assert.AreEqual(1, signal / floats.Sum(v => (double)v * v), 1e-4);
+        Assert.AreEqual(1, noise / floats.Sum(v => Math.Pow(v - (double)(float)(Half)v, 2)), 1e-4);
+        Assert.AreEqual(floats.Max(), largest);
+        foreach (var odd in new[] { 65520f, -1e9f, float.NaN, float.NegativeInfinity })
+        {
+            foreach (var at in new[] { 0, floats.Length - 1 })
+            {
+                var with = (float[])floats.Clone();
+                with[at] = odd;
+                Assert.IsFalse(HalfKernels.TryConvert(with, halves));
+                Assert.IsTrue(HalfKernels.Loss(with).Largest >= HalfConversion.Overflow);
+            }
+        }
+    }
+
+    [TestMethod]
     public void A_payload_reads_the_same_from_any_place_in_parts_of_any_size() =>
         Gen.Select(Gen.Int[1, 70_000], Gen.Int[0, 3], Gen.Int[1, 100_001]).Sample((count, start, size) =>
         {

@@ -148,6 +148,14 @@ public sealed class BitAlgorithmTests
     }, iter: 100);
 
     [TestMethod]
+    public void The_power_of_the_shrinkage_threshold_is_within_one_percent() => Gen.Float[1e-20f, 1e6f].Array[16].Sample(values =>
+    {
+        var powers = HalfQuadratic.Power(System.Runtime.Intrinsics.Vector512.Create(values), -0.3f);
+        for (var i = 0; i < 16; i++)
+            Assert.AreEqual(1, powers[i] / MathF.Pow(values[i], -0.3f), 0.01, $"{values[i]:R}");
+    });
+
+    [TestMethod]
     public void Channels_are_scaled_by_a_power_of_their_activations()
     {
         // √m over the geometric mean: 4 and 1 become 2/√2 and 1/√2.
