@@ -9,8 +9,9 @@ namespace ModelBuildTasks.Engine.Passes.Quantization.Bits;
 internal static class GridRounding
 {
     /// <summary>
-    /// Shrinkage of the Gram matrices: less than for 8 bits, since the errors of few bits are larger than what correlations are known wrong by
-    /// (a language model in 3 and 4 bits gains 0.2 dB on other sequences).
+    /// Shrinkage of the Gram matrices: less than for 8 bits, since the errors of few bits are larger than what correlations are known wrong by.
+    /// Calibrated on one half of a language model's calibration sequences and judged on the other, 0.1 has 0.1 dB more than 0.3 at 3 and 4 bits
+    /// and 0.1 dB less at 2; 0.03 is no better.
     /// </summary>
     public const double Shrinkage = 0.1;
 
