@@ -11,6 +11,8 @@ internal static class ExactHalves
     // A node and its names.
     private const int Overhead = 60;
 
+    private const int HeadLength = 256;
+
     /// <summary>Stores what is left in float in any graph and is float16 by value as float16.</summary>
     public static void Apply(RewriteContext context)
     {
@@ -30,7 +32,7 @@ internal static class ExactHalves
         var nodes = new List<NodeProto>();
         foreach (var tensor in graph.Initializer.ToList())
         {
-            if ((DataType)tensor.DataType != DataType.Float || model.ByteLength(tensor) / 2 <= Overhead || listed.Contains(tensor.Name) || Halves(model.ReadFloats(tensor)) is not { } halves)
+            if ((DataType)tensor.DataType != DataType.Float || model.ByteLength(tensor) / 2 <= Overhead || listed.Contains(tensor.Name) || !MayBe(model, tensor) || Halves(model.ReadFloats(tensor)) is not { } halves)
                 continue;
             var stored = context.Add<Half>(graph, "h", DataType.Float16, tensor.Dims, halves);
             nodes.Add(GraphExtensions.Node("Cast", [stored], [tensor.Name]).Set("to", (long)DataType.Float));
@@ -41,6 +43,14 @@ internal static class ExactHalves
         nodes.AddRange(graph.Node);
         graph.Node.Clear();
         graph.Node.AddRange(nodes);
+    }
+
+    /// <summary>Whether a tensor's beginning is float16 by value: that of most is not, and the rest need not be read.</summary>
+    private static bool MayBe(OnnxModel model, TensorProto tensor)
+    {
+        var head = new float[(int)Math.Min(HeadLength, model.ByteLength(tensor) / sizeof(float))];
+        model.ReadFloats(tensor, 0, head);
+        return Halves(head) is not null;
     }
 
     /// <summary>The values as float16, or null where one changes a bit.</summary>
