@@ -33,7 +33,8 @@ internal static class DenseForms
         {
             to.Cast(to.Context.Add<Half>(to.Graph, "h", DataType.Float16, to.Tensor.Dims, halves), DataType.Float);
             to.End();
-        }) { Error = worst };
+        })
+        { Error = worst };
     }
 
     /// <summary>
@@ -57,7 +58,8 @@ internal static class DenseForms
                 var real = to.Cast(to.Context.Add<sbyte>(to.Graph, "w", DataType.Int8, to.Tensor.Dims, codes), DataType.Float);
                 to.Node("Mul", real, to.Context.Add<float>(to.Graph, "sw", DataType.Float, shape, scales));
                 to.End();
-            }) { Error = worst };
+            })
+            { Error = worst };
         }
 
         return null;

@@ -46,9 +46,12 @@ internal sealed class BitWriter(RewriteContext context)
             var (layout, grid) = (weight.Layout, weight.Grid);
             var type = (grid.Bits, grid.Symmetric) switch
             {
-                (8, true) => DataType.Int8, (8, _) => DataType.Uint8,
-                (4, true) => DataType.Int4, (4, _) => DataType.Uint4,
-                (_, true) => DataType.Int2, _ => DataType.Uint2,
+                (8, true) => DataType.Int8,
+                (8, _) => DataType.Uint8,
+                (4, true) => DataType.Int4,
+                (4, _) => DataType.Uint4,
+                (_, true) => DataType.Int2,
+                _ => DataType.Uint2,
             };
             decoded = context.Fresh("v");
             List<string> inputs;
