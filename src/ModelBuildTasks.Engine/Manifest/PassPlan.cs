@@ -10,15 +10,6 @@ public abstract record PassPlan(SourceLocation Location)
     public abstract string Name { get; }
 }
 
-/// <summary><c>prune: { structure: unstructured, amount: 50% }</c>: the smallest weights of each layer become zero.</summary>
-/// <param name="Location">Where it stands.</param>
-/// <param name="Amount">The share of a layer's weights that become zero, 0 to 1.</param>
-public sealed record PrunePlan(SourceLocation Location, double Amount) : PassPlan(Location)
-{
-    /// <inheritdoc/>
-    public override string Name => "prune";
-}
-
 /// <summary>What activations become.</summary>
 public enum ActivationMode
 {
@@ -173,6 +164,9 @@ public sealed record StorePlan(SourceLocation Location) : PassPlan(Location)
 /// <param name="Quantize">Whether the nodes may be quantized.</param>
 public sealed record RulePlan(SourceLocation Location, IReadOnlyList<string> Operators, string? NamePattern, bool Quantize)
 {
+    /// <summary>Whether the nodes' weights may be pruned; null for a rule that says nothing of it.</summary>
+    public bool? Prune { get; init; }
+
     /// <summary>The form that the nodes get; null for what the passes choose.</summary>
     public QuantizedForm? Form { get; init; }
 
