@@ -1,0 +1,24 @@
+using ModelBuildTasks.Engine.Data;
+using ModelBuildTasks.Engine.Onnx;
+
+namespace ModelBuildTasks.Engine.Passes.Pruning.Structured;
+
+/// <summary>Which parts of a model can be cut out together, and what holds the rest back.</summary>
+/// <param name="Groups">The groups, in the order of the nodes that make their units.</param>
+/// <param name="Barriers">What held weights back, in graph order.</param>
+/// <param name="Branches">Residual branches that can go as a whole, in graph order.</param>
+internal sealed partial record ChannelAnalysis(IReadOnlyList<ChannelGroup> Groups, IReadOnlyList<Barrier> Barriers, IReadOnlyList<ResidualBranch> Branches)
+{
+    /// <summary>Analyses a model that <see cref="Cleanup"/> has been over.</summary>
+    /// <param name="model">The model; it stays as it is.</param>
+    /// <param name="shapes">Values by name, see <see cref="ValueTypes"/>; free dimensions are unknown.</param>
+    public static partial ChannelAnalysis Of(OnnxModel model, IReadOnlyDictionary<string, ValueDescription> shapes);
+}
+
+/// <summary>A node, input or output that keeps units from being removed.</summary>
+/// <param name="Node">The node's name for people; the value's for an input or output of the model.</param>
+/// <param name="Op">Operator type; <c>Input</c> or <c>Output</c> for those of the model.</param>
+/// <param name="Reason">Why, in words a user understands.</param>
+/// <param name="Weights">The weights that it held back, by name.</param>
+/// <param name="Parameters">Their elements that cannot go along any axis.</param>
+internal sealed record Barrier(string Node, string Op, string Reason, IReadOnlyList<string> Weights, long Parameters);
