@@ -9,13 +9,14 @@ internal static class PassBinder
     /// <summary>The passes of a list, in order. What a pass needs of the passes around it and of the target is reported into <paramref name="problems"/>.</summary>
     public static IReadOnlyList<PassPlan> Bind(ListValue passes, ICollection<(string Message, Value At)> problems) =>
     [
-        .. passes.Items.OfType<ObjectValue>().Select(pass =>
+        // A pass whose options are broken has been reported.
+        .. passes.Items.OfType<ObjectValue>().Where(pass => pass.Members.Count > 0).Select(pass =>
         {
             var member = pass.Members[0];
             var options = (ObjectValue)member.Value;
             return pass.Form switch
             {
-                "prune" => Prune(member, options, problems),
+                "prune" => PruneBinder.Bind(member.KeyLocation, options, problems),
                 "float16" => Float16(member, options, problems),
                 "cluster" => Cluster(member, options, problems),
                 "store" => new StorePlan(member.KeyLocation) { Tolerance = options.Get<Quantity>("tolerance")?.Number ?? 0 },
@@ -28,7 +29,7 @@ internal static class PassBinder
     public static IReadOnlyList<RulePlan> Rules(ListValue? rules, ICollection<(string Message, Value At)> problems) =>
     [
         .. (rules?.Items ?? []).OfType<ObjectValue>().Where(r => r.Complete && r["match"] is ObjectValue { Complete: true })
-            .Select(rule => rule.Form switch { "range" => TensorRule(rule, problems), "type" => TypeRule(rule), _ => NodeRule(rule) }),
+            .Select(rule => rule.Form switch { "range" => TensorRule(rule, problems), "type" => TypeRule(rule), "prune" => NodeRule(rule) with { Prune = rule.Text("prune") != "none" }, _ => NodeRule(rule) }),
     ];
 
     private static RulePlan NodeRule(ObjectValue rule)
@@ -74,14 +75,6 @@ internal static class PassBinder
         ScalarValue { Content: string one } => [one],
         _ => [],
     };
-
-    private static PrunePlan Prune(Member member, ObjectValue options, ICollection<(string, Value)> problems)
-    {
-        var amount = options.Get<Quantity>("amount")?.Number ?? 0;
-        if (amount >= 1)
-            problems.Add(("an amount of 100% leaves nothing of a layer", options["amount"]!));
-        return new(member.KeyLocation, amount);
-    }
 
     private static Float16Plan Float16(Member member, ObjectValue options, ICollection<(string, Value)> problems)
     {

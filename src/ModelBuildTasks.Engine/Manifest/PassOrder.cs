@@ -50,6 +50,9 @@ internal static class PassOrder
             var demands = Demands.First(d => d.Pass == pass.Name);
             foreach (var (other, why) in demands.Forbids.Where(f => before.Contains(f.Pass)))
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"{pass.Name} cannot follow {other}: {why}", pass.Location);
+            // Removed input channels would tear groups of N:M apart, and what is refit behind them would fill zeros again.
+            if (pass is PrunePlan { RemovesShape: true } && passes.Take(i).OfType<PrunePlan>().FirstOrDefault(p => !p.RemovesShape) is { } zeros)
+                errors.Error(DiagnosticCodes.ImpossiblePasses, $"channels, heads and layers cannot go after single weights were pruned (line {zeros.Location.Line}): their zeros would not survive; remove channels first", pass.Location);
             foreach (var (other, why) in demands.Requires.Where(r => !before.Contains(r.Pass)))
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"{pass.Name} needs {other} before it: {why}", pass.Location);
         }

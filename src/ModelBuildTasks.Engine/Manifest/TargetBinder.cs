@@ -28,6 +28,8 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
             errors.Error(DiagnosticCodes.DataMissing, $"'method: {rounded.Bits!.Method.ToString().ToLowerInvariant()}' rounds weights by what calibration data makes of their outputs; give the target a 'calibration'", rounded.Location);
         if (passes.OfType<ClusterPlan>().FirstOrDefault(c => c.Method == ClusterMethod.Gram) is { } cluster && !merged.Meant("calibration"))
             errors.Error(DiagnosticCodes.DataMissing, "'method: gram' looks at what the weights are multiplied with; give the target a 'calibration'", cluster.Location);
+        if (!merged.Meant("calibration"))
+            CheckPruning(passes.OfType<PrunePlan>());
         var validation = Validation(merged, calibration);
         var rules = Rules(merged, recipe);
         var runtime = Runtime(merged);
@@ -53,6 +55,22 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
             Encoding = (merged["package"] as ObjectValue)?.Text("encoding") == "brotli" ? PackageEncoding.Brotli : PackageEncoding.None,
             PackageLocation = (merged["package"] ?? merged).Location,
         };
+    }
+
+    private void CheckPruning(IEnumerable<PrunePlan> plans)
+    {
+        foreach (var plan in plans)
+        {
+            var why = plan switch
+            {
+                { Method: not (PruneMethod.Auto or PruneMethod.Magnitude) } => $"'method: {plan.Method.ToString().ToLowerInvariant()}' chooses by what calibration data makes of the weights",
+                { Allocation: PruneAllocation.Loss } => "'allocate: loss' predicts losses from calibration data",
+                { Repair: PruneRepair.Refit or PruneRepair.Bias } => $"'repair: {plan.Repair.ToString().ToLowerInvariant()}' fits what is left to calibration data",
+                _ => null,
+            };
+            if (why is not null)
+                errors.Error(DiagnosticCodes.DataMissing, $"{why}; give the target a 'calibration'", plan.Location);
+        }
     }
 
     // A dataset's name alone is short for a mapping; only mappings can be merged.

@@ -37,6 +37,7 @@ public sealed class JsonSchemaTests
     [DataRow("targets: [ { model: a, recipe: int8, on_failure: relax, rules: [ { match: { tensor: '^a$' }, range: [-1, 1.5] }, { match: { subgraph: { from: a, to: [b, c] } }, quantize: static } ] } ]")]
     [DataRow("targets: [ { model: a, passes: [ { prune: { amount: 50% } }, { cluster: { bits: 4, group: 16, method: gram } }, { store: { tolerance: 0.05% } } ] }, { model: b, passes: [ { cluster: { entropy: 5.5 } }, { store: } ] } ]")]
     [DataRow("targets: [ { model: a, passes: [ { quantize: }, { float16: { compute: true, keep_io: false } } ], rules: [ { match: { op: Gemm }, quantize: float16 } ] }, { model: a, name: B, recipe: float16 } ]")]
+    [DataRow("targets: [ { model: a, passes: [ { prune: { structure: channels, macs: 30%, method: flap, allocate: loss, repair: bias, multiple: 8, limit: 60% } }, { prune: { structure: '2:4', method: wanda } }, { prune: { structure: 4x1, amount: 0.5, method: sparsegpt, limit: 80% } } ], calibration: x, rules: [ { match: { op: Gemm }, prune: none } ] } ]\ndatasets: { x: { inputs: { a: { random: } } } }")]
     public async Task Good_manifests_are_valid(string text) => Assert.IsEmpty(await Errors("version: 1\n" + text));
 
     [TestMethod]
@@ -62,6 +63,9 @@ public sealed class JsonSchemaTests
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int8 } ]\ndatasets: { d: { inputs: { x: { npy: a, idx: b } } } }")]
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int8 } ]\ndatasets: { d: { inputs: {} } }")]
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int8 } ]\ndatasets: { d: { inputs: { x: { npy: a } }, take: 0 } }")]
+    [DataRow("version: 1\ntargets: [ { model: a, passes: [ { prune: { structure: channels, macs: 30%, bytes: 1 MB } } ] } ]")]
+    [DataRow("version: 1\ntargets: [ { model: a, passes: [ { prune: { structure: '0:4' } } ] } ]")]
+    [DataRow("version: 1\ntargets: [ { model: a, passes: [ { prune: } ] } ]")]
     public async Task Bad_manifests_are_not_valid_and_the_parser_agrees(string text)
     {
         Assert.IsNotEmpty(await Errors(text));

@@ -185,6 +185,40 @@ public sealed class ManifestReaderTests
     }
 
     [TestMethod]
+    public void Pruning_carries_what_it_removes_how_and_how_much_of_it()
+    {
+        using var folder = new ManifestFolder("a.onnx", "x.npy");
+        var target = folder.Read("""
+            version: 1
+            datasets: { d: { inputs: { x: { npy: x.npy } } } }
+            targets:
+              - model: a.onnx
+                calibration: d
+                passes:
+                  - prune: { structure: channels, bytes: 1 MB, method: flap, allocate: loss, repair: bias, multiple: 8, limit: 60% }
+                  - prune: { structure: "2:4", method: wanda }
+                  - prune: { structure: 4x1, amount: 97% }
+                rules:
+                  - { match: { op: Gemm }, quantize: none }
+                  - { match: { op: Conv }, prune: none }
+                  - { match: { op: Conv, name: "^body/" }, prune: auto }
+            """).Targets.Single();
+
+        CollectionAssert.AreEqual(
+            new[]
+            {
+                new PrunePlan(target.Passes[0].Location, 1e6)
+                {
+                    Structure = PruneStructure.Channels, Measure = PruneMeasure.Bytes, Method = PruneMethod.Flap, Allocation = PruneAllocation.Loss, Repair = PruneRepair.Bias, Multiple = 8, Limit = 0.6,
+                },
+                new PrunePlan(target.Passes[1].Location, 0) { Structure = PruneStructure.Pattern, Shape = (2, 4), Method = PruneMethod.Wanda, Limit = 0.95 },
+                new PrunePlan(target.Passes[2].Location, 0.97) { Structure = PruneStructure.Blocks, Shape = (4, 1), Limit = 0.97 },
+            },
+            target.Passes.ToArray());
+        CollectionAssert.AreEqual(new bool?[] { null, false, true }, target.Rules.Select(r => r.Prune).ToArray());
+    }
+
+    [TestMethod]
     public void Files_are_all_that_the_manifest_names_with_patterns_expanded()
     {
         using var folder = new ManifestFolder("a.onnx", "p/1.png", "p/2.png", "x.csv");

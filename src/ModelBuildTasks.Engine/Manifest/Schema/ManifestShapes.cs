@@ -13,7 +13,7 @@ internal static class ManifestShapes
     public static ListShape Passes { get; } = new(
         new FormsShape("pass", "pass",
         [
-            new("prunePass", "Sets the smallest weights of each layer to zero.", [new("prune", PassShapes.Prune, "Sets the smallest weights of each layer to zero.") { Required = true }]),
+            new("prunePass", "Removes what the outputs miss least: weights, channels, heads or blocks.", [new("prune", PassShapes.Prune, "Removes what the outputs miss least: weights, channels, heads or blocks.") { Required = true }]),
             new("quantizePass", "Stores weights, and where it pays computes, in 8 bits.", [new("quantize", PassShapes.Quantize, "Stores weights, and where it pays computes, in 8 bits.") { Required = true }]),
             new("float16Pass", "Stores weights in float16, or computes in it.", [new("float16", PassShapes.Float16, "Stores weights in float16, or computes in it where the runtime is made for that.") { Required = true }]),
             new("clusterPass", "Gives weights few distinct values, stored as codes and a table.", [new("cluster", PassShapes.Cluster, "Gives weights few distinct values, stored as codes and a table.") { Required = true }]),

@@ -87,7 +87,7 @@ internal sealed record ObjectShape(string Name, string Meaning, IReadOnlyList<Pr
         if (Properties.Any(p => p.Required))
             schema["required"] = Names(Properties.Where(p => p.Required).Select(p => p.Name));
         if (Alternatives.Count > 0)
-            schema["not"] = new JsonObject { ["required"] = Names(Alternatives) };
+            schema["not"] = Both();
         if (AnyOf.Count > 0)
             schema["anyOf"] = new JsonArray([.. AnyOf.Select(k => new JsonObject { ["required"] = Names([k]) })]);
         return schema;
@@ -136,6 +136,13 @@ internal sealed record ObjectShape(string Name, string Meaning, IReadOnlyList<Pr
             errors.Error(DiagnosticCodes.InvalidValue, $"'{rivals[0].Text}' and '{rivals[1].Text}' exclude each other; keep one", rivals[1].Location);
             broken.Add(rivals[1].Text);
         }
+    }
+
+    // Two of the alternatives: with more than two, any pair of them.
+    private JsonObject Both()
+    {
+        List<JsonObject> pairs = [.. Alternatives.SelectMany((a, i) => Alternatives.Skip(i + 1).Select(b => new JsonObject { ["required"] = Names([a, b]) }))];
+        return pairs.Count == 1 ? pairs[0] : new() { ["anyOf"] = new JsonArray([.. pairs]) };
     }
 
     private static JsonObject Described(JsonObject json, string meaning)

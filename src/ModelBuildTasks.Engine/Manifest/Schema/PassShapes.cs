@@ -6,14 +6,55 @@ internal static class PassShapes
     /// <summary>A budget of bits.</summary>
     public const string BitsPattern = "^[1-8](\\.[0-9]{1,3})? bits$";
 
-    public static ObjectShape Prune { get; } = new("prune", "Magnitude pruning within each layer.",
+    /// <summary>N of M weights are left, or a block of output channels and input channels.</summary>
+    public const string StructurePattern = "^([1-9][0-9]?:[1-9][0-9]?|[1-9][0-9]{0,2}x[1-9][0-9]{0,2})$";
+
+    /// <summary>What an amount of pruning can be counted in.</summary>
+    public static IReadOnlyList<string> PruneMeasures { get; } = ["amount", "parameters", "macs", "bytes", "latency"];
+
+    public static ObjectShape Prune { get; } = new("prune", "What is removed, how much of it, and how it is chosen.",
     [
-        new("structure", Scalars.Choice([("unstructured", "single weights (default)")], ["channels", "2:4"]), "What is removed."),
-        new("amount", Scalars.Quantity("a share such as 50%", 0, 1, above: true), "The share of each layer's weights that become zero: 50% or 0.5; below 100%.") { Required = true },
-        new("method", Scalars.Choice([("magnitude", "the smallest absolute values (default)")], ["obs"]), "Which weights are removed."),
+        new("structure", Scalars.ChoiceOr(StructurePattern, "a pattern such as 2:4 or a block such as 4x1", Scalars.Choice(
+        [
+            ("unstructured", "single weights become zero (default)"),
+            ("channels", "channels go, and tensors become smaller"),
+            ("heads", "attention heads go"),
+            ("layers", "residual blocks go"),
+        ])), "What is removed as one. 2:4 leaves 2 of 4 weights along the input channels; a block 4x1 is 4 output channels by 1 input channel that become zero together."),
+        new("amount", Share(), "The share that goes, of weights, channels, heads or blocks: 50% or 0.5; below 100%."),
+        new("parameters", Share(), "For channels, heads and layers: the share of the model's parameters that goes."),
+        new("macs", Share(), "For channels, heads and layers: the share of the multiply-accumulates that goes."),
+        new("bytes", Scalars.Bytes, "For channels, heads and layers: the most bytes that are left of the parameters."),
+        new("latency", Share(), "For channels, heads and layers: the share of the time that goes, as the runtime's cost table predicts it."),
+        new("method", Scalars.Choice(
+        [
+            ("auto", "with calibration data the one of the least predicted loss, else magnitude (default)"),
+            ("magnitude", "the least absolute values, or the least norms"),
+            ("wanda", "the least products of weight and norm of its input; needs calibration data"),
+            ("sparsegpt", "column by column, the rest making up for the error; needs calibration data"),
+            ("obs", "optimal brain surgeon: what the outputs miss least after the rest has made up for it; needs calibration data"),
+            ("flap", "for channels and heads: fluctuation of the input times the norm of its weights; needs calibration data"),
+        ]), "How it is chosen what goes."),
+        new("allocate", Scalars.Choice(
+        [
+            ("auto", "loss with calibration data, else uniform (default)"),
+            ("uniform", "the same share of each layer"),
+            ("global", "one threshold on scores, each layer's normalized"),
+            ("loss", "where the predicted loss for what is saved is least; needs calibration data"),
+        ]), "How the amount is spread over layers."),
+        new("repair", Scalars.Choice(
+        [
+            ("auto", "refit with calibration data where the method makes up for what went, else none (default)"),
+            ("refit", "what is left is fitted again by least squares, and biases; needs calibration data"),
+            ("bias", "for channels, heads and layers: biases take the mean of what went; needs calibration data"),
+            ("none", "weights stay as they were"),
+        ]), "How what is left makes up for what went."),
+        new("multiple", Scalars.Integer(1, 1024), "For channels: numbers of channels left are multiples of this where the layer had a multiple (default: what the runtime likes)."),
+        new("limit", Share(), "The largest share of one layer that may go, where the amount is not the same for each (default 75% for channels and heads, 95% for single weights and blocks)."),
     ])
     {
-        NotYet = ["parameters", "macs", "bytes"],
+        Alternatives = PruneMeasures,
+        AnyOf = [.. PruneMeasures, "structure"],
     };
 
     public static ObjectShape Quantize { get; } = new("quantize", "Quantization: weights and activations in 8 bits, or weights in fewer.",
@@ -124,6 +165,11 @@ internal static class PassShapes
                     ["int16"]), "What happens to them; a form that the runtime has not, or that does not fit a node, leaves it float.") { Required = true },
                 new("match", NodeMatch(), "Which nodes.") { Required = true },
             ]),
+            new("pruneRule", "Weights that are not pruned.",
+            [
+                new("prune", Scalars.Choice([("none", "their weights stay as they are, and so do their channels"), ("auto", "they are pruned as the passes say, against an earlier rule")]), "What pruning does to them.") { Required = true },
+                new("match", NodeMatch(), "Which nodes.") { Required = true },
+            ]),
             new("tensorRule", "A range that is fixed for the values that it matches.",
             [
                 new("range", new ListShape(Scalars.Number(), 2, 2), "Least and greatest value that they are quantized for, whatever calibration finds; zero is always inside.") { Required = true },
@@ -136,6 +182,8 @@ internal static class PassShapes
             ]),
         ]),
         Min: 0);
+
+    private static ScalarShape Share() => Scalars.Quantity("a share such as 50%", 0, 1, above: true);
 
     private static ObjectShape TensorMatch() => new("tensorMatch", "What a value must be.",
     [

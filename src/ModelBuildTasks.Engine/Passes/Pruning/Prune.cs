@@ -2,6 +2,7 @@ using System.Globalization;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Pruning;
+using ModelBuildTasks.Engine.Passes.Pruning.Structured;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes;
@@ -19,6 +20,8 @@ public static class Prune
     /// <param name="context">Not needed by this pass but for its progress.</param>
     public static PassResult Run(OnnxModel model, PrunePlan plan, PassContext context)
     {
+        if (plan.RemovesShape)
+            return StructuredPruning.Run(model, plan, context);
         var clone = model.Clone();
         var decisions = new List<Decision>();
         var pruned = new Dictionary<TensorProto, Decision>(ReferenceEqualityComparer.Instance);

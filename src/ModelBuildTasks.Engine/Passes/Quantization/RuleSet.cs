@@ -8,12 +8,13 @@ using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 namespace ModelBuildTasks.Engine.Passes.Quantization;
 
 /// <summary>
-/// The rules of a target, resolved on one model: for a node the forms it may get, for a tensor the range and the type that are fixed. Rules are
+/// The rules of a target, resolved on one model: for a node the forms it may get and whether it may be pruned, for a tensor the range and the type that are fixed. Rules are
 /// looked at from the last to the first, and the first that matches counts.
 /// </summary>
 internal sealed class RuleSet
 {
     private readonly List<NodeRule> _nodes = [];
+    private readonly List<NodeRule> _pruned = [];
     private readonly List<(Regex Tensor, ValueRange Range)> _tensors = [];
     private readonly List<(Regex Tensor, DataType Type)> _types = [];
 
@@ -29,7 +30,7 @@ internal sealed class RuleSet
             else if (rule is { TensorPattern: { } typed, Type: { } type })
                 _types.Add((Compile(typed), type));
             else if (rule.TensorPattern is null)
-                _nodes.Add(new(rule, rule.NamePattern is { } name ? Compile(name) : null, Inside(model, rule)));
+                (rule.Prune is null ? _nodes : _pruned).Add(new(rule, rule.NamePattern is { } name ? Compile(name) : null, Inside(model, rule)));
         }
     }
 
@@ -42,6 +43,9 @@ internal sealed class RuleSet
 
     /// <summary>Whether a node may be quantized at all.</summary>
     public bool MayQuantize(NodeProto node) => Forms(node) is not { Count: 0 };
+
+    /// <summary>Whether a node's weights, or channels, may be pruned: what the last matching rule about pruning says.</summary>
+    public bool MayPrune(NodeProto node) => _pruned.Find(r => r.Matches(node))?.Rule.Prune ?? true;
 
     /// <summary>The range of a value that the last matching rule fixes, with zero in it; null where calibration finds it.</summary>
     public ValueRange? Range(string tensor)
