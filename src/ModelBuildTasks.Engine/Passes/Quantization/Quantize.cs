@@ -49,8 +49,7 @@ public static class Quantize
         var index = new GraphIndex(model, model.Graph);
         var calibration = new Calibration(model, plan, context);
         var choices = new FormSelection(model, plan, context).Choose();
-        var data = plan.AdaRound && context.Calibration is not null
-            ? new RoundingData(model.Graph, choices.Where(c => c.Form is not null).SelectMany(c => c.Weights).Except(TransposedTwins.Of(model, choices))) : null;
+        var data = plan.AdaRound && context.Calibration is not null ? RoundingData.Of(model, choices) : null;
         choices = calibration.Observe(index, choices, data?.Matrices ?? [], channels);
         return (model, index, calibration, choices, data is null ? null : new WeightRounding(data, plan, context.Threads));
     }

@@ -1,4 +1,5 @@
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.Quantization.Storage;
 using ModelBuildTasks.Engine.Statistics;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
@@ -45,6 +46,10 @@ internal sealed class RoundingData
                 _withoutBias.Add(Key(weight));
         }
     }
+
+    /// <summary>What the chosen nodes' weights need; a weight that shares its storage with an embedding table is not rounded on a matrix.</summary>
+    public static RoundingData Of(OnnxModel model, IReadOnlyList<FormChoice> choices) =>
+        new(model.Graph, choices.Where(c => c.Form is not null).SelectMany(c => c.Weights).Except(TransposedTwins.Of(model, choices)));
 
     /// <summary>What is to be observed, see <see cref="StatisticsCollector.Collect"/>.</summary>
     public IReadOnlyCollection<GramMatrix> Matrices => _matrices.Values;

@@ -1,6 +1,7 @@
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Quantization.Equalization;
+using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 using ModelBuildTasks.Engine.Passes.Quantization.Storage;
 using ModelBuildTasks.Engine.Statistics;
 
@@ -45,6 +46,10 @@ internal static class RepairSearch
         var twins = TransposedTwins.Of(model, new FormSelection(model, quick, trial).Choose()).Select(w => w.Node.DisplayName()).ToHashSet();
         foreach (var kind in Repairs.Enumerate(start, plan).GroupBy(r => r.Kind).Select(g => g.Key).ToList())
             Try(Repairs.Enumerate(best, plan).Where(r => r.Kind == kind && !r.Nodes.Any(twins.Contains)));
+        // Rounding on the Gram matrix takes away most of the weights' error by itself, and what a repair takes from that error it
+        // puts into the activations' in part: what helps weights rounded to nearest can harm those.
+        if (decisions.Count > 0 && plan.AdaRound && Noise(best.Model, rounded: true) > (1 - LeastGain) * Noise(model, rounded: true))
+            return (model, []);
         return (best.Model, decisions);
 
         void Try(IEnumerable<Repair> repairs)
@@ -69,16 +74,19 @@ internal static class RepairSearch
             decisions.AddRange(made);
         }
 
-        double Noise(OnnxModel candidate)
+        double Noise(OnnxModel candidate, bool rounded = false)
         {
             var index = new GraphIndex(candidate, candidate.Graph);
             var calibration = new Calibration(candidate, quick, trial);
             var map = new NodeMap(candidate);
-            var choices = calibration.Observe(index, new FormSelection(candidate, quick, trial).Choose(), []);
+            var choices = new FormSelection(candidate, quick, trial).Choose();
+            var rounding = rounded ? RoundingData.Of(candidate, choices) : null;
+            choices = calibration.Observe(index, choices, rounding?.Matrices ?? []);
             var prices = new Prices(candidate, index, context.Runtime, seen.Batches().First());
             Assignment Form(IReadOnlyList<FormChoice> c) => Assignment.Of(c, candidate, index, calibration, map, context.Runtime.Formats);
             var assignment = Form(FasterForms.Choose(choices, prices, plan.IntegerMacs, Form));
-            return probe.Noise(Simulation.Of(candidate, choices, quick, context.Runtime.Formats, null, map).Build(assignment.Sources));
+            return probe.Noise(Simulation.Of(
+                candidate, choices, rounded ? plan : quick, context.Runtime.Formats, rounding is null ? null : new WeightRounding(rounding, plan, context.Threads), map).Build(assignment.Sources));
         }
     }
 }

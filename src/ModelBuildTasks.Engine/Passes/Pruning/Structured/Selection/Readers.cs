@@ -1,0 +1,75 @@
+using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.Quantization;
+using ModelBuildTasks.Engine.Passes.Quantization.Search;
+using ModelBuildTasks.Engine.Statistics;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
+
+namespace ModelBuildTasks.Engine.Passes.Pruning.Structured.Selection;
+
+/// <summary>The readers of all groups, with their moments from one pass over the calibration data.</summary>
+internal sealed class Readers
+{
+    // Most bytes of all matrices; the largest are left out first, and their columns then count alike.
+    private const long MaximumBytes = 1L << 30;
+
+    private readonly Dictionary<(NodeAddress, int), Reader> _readers = [];
+
+    /// <summary>Collects what the groups' consumers read.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="groups">The groups.</param>
+    /// <param name="context">Data, where there is some.</param>
+    public Readers(OnnxModel model, IEnumerable<ChannelGroup> groups, PassContext context)
+    {
+        var map = new NodeMap(model);
+        var indexes = GraphEdit.Indexes(model).ToDictionary(i => i.Number);
+        var observable = Instrumentation.Observable(model.Graph);
+        var matrices = new Dictionary<(int, string, string), GramMatrix>();
+        var found = new List<(ConsumerSlice Slice, NodeWeight Weight, GramGeometry Geometry, GramMatrix? Gram)>();
+        foreach (var slice in groups.SelectMany(g => g.Consumers).DistinctBy(c => (c.Node, c.Input)))
+        {
+            var node = map.Node(slice.Node);
+            if (NodeWeight.Of(node, indexes[slice.Node.Graph]).FirstOrDefault(w => w.Input == slice.Input) is not { } weight || weight.Type != DataType.Float)
+                continue;
+            if (Geometry(weight) is not { } geometry)
+                continue;
+            GramMatrix? gram = null;
+            var value = Value(node, slice);
+            if (context.Calibration is not null && observable.Contains(slice.Node.Graph) && GramMatrix.Bytes(geometry) <= GramMatrix.MaximumBytes)
+            {
+                var key = (slice.Node.Graph, value, geometry.Key);
+                if (!matrices.TryGetValue(key, out gram))
+                    matrices[key] = gram = new(value, geometry, slice.Node.Graph);
+            }
+
+            found.Add((slice, weight, geometry, gram));
+        }
+
+        long bytes = 0;
+        var kept = matrices.Values.OrderBy(m => GramMatrix.Bytes(m.Geometry)).TakeWhile(m => (bytes += GramMatrix.Bytes(m.Geometry)) <= MaximumBytes)
+            .ToHashSet<GramMatrix>(ReferenceEqualityComparer.Instance);
+        if (kept.Count > 0)
+            context.Statistics.Collect(model, [], context.Calibration!, context.Threads, null, null, [.. matrices.Values.Where(kept.Contains)]);
+        foreach (var (slice, weight, geometry, gram) in found)
+        {
+            var seen = gram is not null && kept.Contains(gram) && gram.IsValid ? gram : null;
+            // A bias that others read, too, is not this reader's to change.
+            var bias = seen is null ? null : BiasPlace.Of(weight, indexes[slice.Node.Graph], map);
+            _readers[(slice.Node, slice.Input)] = new(slice.Node, weight, geometry, seen, bias, model.ReadFloats(weight.Tensor));
+        }
+    }
+
+    /// <summary>All of them.</summary>
+    public IEnumerable<Reader> All => _readers.Values;
+
+    /// <summary>The reader of a consumer; null where its weight is of another type than float32, or is not read in a way that has columns.</summary>
+    public Reader? Of(ConsumerSlice slice) => _readers.GetValueOrDefault((slice.Node, slice.Input));
+
+    // What a recurrent node applies to its own state is what it made a step before.
+    private static string Value(NodeProto node, ConsumerSlice slice) =>
+        node.OpType is "LSTM" or "GRU" or "RNN" && slice.Input == 2 ? node.Output.FirstOrDefault(o => o.Length > 0) ?? slice.Activation : slice.Activation;
+
+    private static GramGeometry? Geometry(NodeWeight weight) =>
+        weight.Node.OpType is "LSTM" or "GRU" or "RNN" && weight.Input == 2
+            ? GramGeometry.Product((int)weight.Tensor.Dims[2])
+            : GramGeometry.Of(weight.Node, weight.Input, weight.Tensor.Dims);
+}
