@@ -127,6 +127,12 @@ public static class DiagnosticCodes
     /// <summary>The runtime does not fold constants, which palettes need.</summary>
     public const string NoFolding = "MBT2037";
 
+    /// <summary>As much as pruning was asked to remove cannot be removed.</summary>
+    public const string PruneTarget = "MBT2060";
+
+    /// <summary>Structured pruning finds nothing that it may remove.</summary>
+    public const string NothingToPrune = "MBT2061";
+
     // MBT3xxx: gates.
 
     /// <summary>Accuracy is outside its limits.</summary>

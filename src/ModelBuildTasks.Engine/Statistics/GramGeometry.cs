@@ -56,6 +56,18 @@ internal sealed class GramGeometry
     /// <summary>The geometry of a product with so many columns, which takes the last axis of a value.</summary>
     public static GramGeometry Product(int columns) => new(1, columns, []);
 
+    /// <summary>The geometry of the same reading with twice the channels.</summary>
+    public GramGeometry Twice() => new(Groups, 2 * Channels, Kernel)
+    {
+        Transposed = Transposed,
+        Strides = Strides,
+        Dilations = Dilations,
+        PadsBegin = PadsBegin,
+        PadsEnd = PadsEnd,
+        OutputPadding = OutputPadding,
+        AutoPad = AutoPad,
+    };
+
     /// <summary>The geometry of a node's data input, or null where its rows are not defined here.</summary>
     /// <param name="node">A Conv, ConvTranspose, MatMul, Gemm, or recurrent node.</param>
     /// <param name="input">Index of the weight among the node's inputs.</param>

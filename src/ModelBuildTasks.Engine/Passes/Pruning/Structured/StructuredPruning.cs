@@ -1,18 +1,180 @@
+using System.Globalization;
+using ModelBuildTasks.Engine.Data;
 using ModelBuildTasks.Engine.Diagnostics;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.Pruning.Structured.Selection;
+using ModelBuildTasks.Engine.Passes.Quantization;
+using ModelBuildTasks.Engine.Passes.Quantization.Search;
 
 namespace ModelBuildTasks.Engine.Passes.Pruning.Structured;
 
-/// <summary>Removes channels, heads and residual blocks, so that tensors become smaller.</summary>
+/// <summary>
+/// Removes channels, attention heads, hidden units: what depends on each other goes together, what is left makes up for it by least squares,
+/// and tensors become smaller. Needs no training.
+/// </summary>
 internal static class StructuredPruning
 {
+    // What measuring may compute, in multiply-accumulates of the model.
+    private const double Budget = 4e11;
+    private const int MostBatches = 32;
+    private const int MostStreamBatches = 128;
+
     /// <summary>Prunes a copy of the model.</summary>
-    /// <exception cref="ModelBuildException">MBT1010: always, this structure is not there yet.</exception>
+    /// <param name="model">The model, cleaned up; it stays as it is.</param>
+    /// <param name="plan">What is asked for.</param>
+    /// <param name="context">Policy, rules and data.</param>
+    /// <exception cref="ModelBuildException">MBT2060: the amount cannot be reached. MBT2061: nothing can be removed.</exception>
     public static PassResult Run(OnnxModel model, PrunePlan plan, PassContext context)
     {
-        ArgumentNullException.ThrowIfNull(model);
-        ArgumentNullException.ThrowIfNull(context);
-        throw new ModelBuildException(DiagnosticCodes.NotAvailable, $"'structure: {plan.Structure.ToString().ToLowerInvariant()}' is not available in this version; available: unstructured, N:M, blocks", plan.Location);
+        var shapes = ModelCost.Shapes(model, context);
+        var analysis = ChannelAnalysis.Of(model, shapes);
+        var candidates = Candidates(model, analysis, plan, context, out var left);
+        if (candidates.Count == 0)
+            throw new ModelBuildException(DiagnosticCodes.NothingToPrune, $"'{Word(plan)}' finds nothing in this model that can be removed: {Barriers(analysis)}", plan.Location);
+
+        var readers = new Readers(model, candidates, context);
+        var method = plan.Method != PruneMethod.Auto ? plan.Method : context.Calibration is null ? PruneMethod.Magnitude : PruneMethod.Obs;
+        var repair = plan.Repair != PruneRepair.Auto ? plan.Repair : context.Calibration is null ? PruneRepair.None : PruneRepair.Refit;
+        var pruned = new PrunedModel(model, analysis, readers, shapes, repair);
+        IReadOnlyList<GroupChoice> choices =
+        [
+            .. candidates.Select(g =>
+            {
+                var counts = GroupChoice.Allowed(g.Units, g.Multiple, plan.Multiple ?? Likes(g, context.Runtime), plan.Limit);
+                return new GroupChoice(g, UnitScores.Of(model, g, readers, method, counts[^1]), counts);
+            }).Where(c => c.Counts.Length > 1),
+        ];
+        if (plan.Allocation is PruneAllocation.Auto or PruneAllocation.Loss && context.Calibration is { } data)
+        {
+            var macs = Math.Max(1.0, model.Graph.Node.Sum(n => NodeWork.Macs(n, shapes)));
+            var most = data.Feedback.Count > 0 ? MostStreamBatches : MostBatches;
+            var probe = OutputProbe.Open(model, data, (int)Math.Clamp(Budget / macs / (3 * choices.Count), 4, most));
+            if (probe.Power > 0)
+                choices = LossProbe.Measure(choices, pruned, probe, context.Threads, context.Progress);
+        }
+
+        var before = ModelCost.Of(model, context.Runtime, shapes);
+        var target = new Target(plan, before, choices);
+        var removed = Choose(plan, choices, target, pruned, context, analysis);
+        var result = pruned.Cut(removed);
+        var after = ModelCost.Of(result, context.Runtime, ModelCost.Shapes(result, context));
+        return new(result, [.. Decisions(model, result, choices, removed, repair), .. left], Summary(before, after, choices, removed));
     }
+
+    /// <summary>The groups that may be pruned, and decisions about those that may not.</summary>
+    private static List<ChannelGroup> Candidates(OnnxModel model, ChannelAnalysis analysis, PrunePlan plan, PassContext context, out List<Decision> left)
+    {
+        left = [];
+        var rules = new RuleSet(model, context.Rules);
+        var map = new NodeMap(model);
+        var result = new List<ChannelGroup>();
+        foreach (var group in analysis.Groups.Where(g => g.Units >= 2 && (plan.Structure != PruneStructure.Heads || g.Kind == "heads")))
+        {
+            var fixedBy = group.Producers.Select(p => map.Node(p.Node)).Concat(group.Consumers.Select(c => map.Node(c.Node))).FirstOrDefault(n => !rules.MayPrune(n));
+            if (fixedBy is null)
+                result.Add(group);
+            else
+                left.Add(new(group.Name, fixedBy.OpType, "left", $"a rule keeps '{fixedBy.DisplayName()}' from being pruned, and its {group.Kind} go together"));
+        }
+
+        foreach (var barrier in analysis.Barriers)
+            left.Add(new(barrier.Node, barrier.Op, "left", $"{barrier.Reason}, which keeps {barrier.Parameters:N0} parameters"));
+        return result;
+    }
+
+    private static Dictionary<int, IReadOnlyList<int>> Choose(
+        PrunePlan plan, IReadOnlyList<GroupChoice> choices, Target target, PrunedModel pruned, PassContext context, ChannelAnalysis analysis)
+    {
+        var steps = plan.Allocation switch
+        {
+            PruneAllocation.Uniform => Allocation.Uniform(choices),
+            PruneAllocation.Global => Allocation.Global(choices),
+            PruneAllocation.Auto when choices.All(c => c.Factors.Count == 0) => Allocation.Uniform(choices),
+            _ => Allocation.ByLoss(choices, target.Saving),
+        };
+        var tried = new Dictionary<int, double>();
+        var count = Allocation.Least(steps.Count, n => Reached(n) >= target.Asked);
+        if (count is null)
+        {
+            throw new ModelBuildException(DiagnosticCodes.PruneTarget, $"'{Word(plan)}' can remove {target.Describe(Reached(steps.Count))} of this model at most, and {target.Describe(target.Asked)} is asked for: {Barriers(analysis)}; "
+                + "a higher 'limit' or a smaller 'multiple' allows more", plan.Location);
+        }
+
+        return Units(count.Value);
+
+        double Reached(int n) => tried.TryGetValue(n, out var known) ? known : tried[n] = target.Of(Allocation.After(choices, steps, n), () =>
+        {
+            var cut = pruned.CutOnly(Units(n));
+            return ModelCost.Of(cut, context.Runtime, ModelCost.Shapes(cut, context));
+        });
+
+        Dictionary<int, IReadOnlyList<int>> Units(int n)
+        {
+            var counts = Allocation.After(choices, steps, n);
+            return choices.Select((c, i) => (c, counts[i])).Where(p => p.Item2 > 0).ToDictionary(p => p.c.Group.Id, p => p.c.First(p.Item2));
+        }
+    }
+
+    // Kernels work on blocks of channels; a narrow layer is not made coarser than a quarter of it.
+    private static int Likes(ChannelGroup group, RuntimePolicy runtime)
+    {
+        if (group.Kind == "heads")
+            return 1;
+        var block = Math.Clamp((int)runtime.Costs.Block, 1, 64);
+        for (; block > 1 && group.Units / block < 4; block /= 2)
+        {
+        }
+
+        return block;
+    }
+
+    private static IEnumerable<Decision> Decisions(
+        OnnxModel model, OnnxModel result, IReadOnlyList<GroupChoice> choices, Dictionary<int, IReadOnlyList<int>> removed, PruneRepair repair)
+    {
+        var (before, after) = (new NodeMap(model), new NodeMap(result));
+        var made = repair switch
+        {
+            PruneRepair.Refit => "what reads them was fitted again",
+            PruneRepair.Bias => "biases took what they add on average",
+            _ => "nothing made up for them",
+        };
+        foreach (var choice in choices)
+        {
+            var group = choice.Group;
+            var count = removed.TryGetValue(group.Id, out var units) ? units.Count : 0;
+            var op = group.Producers.Count > 0 ? before.Node(group.Producers[0].Node).OpType : "";
+            var loss = choice.Factors.Count == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $"; by itself this is {-10 * Math.Log10(Math.Max(1e-20, choice.Loss(count))):0.0} dB at the outputs");
+            var bytes = group.Parameters.Sum() * sizeof(float);
+            yield return count == 0
+                ? new(group.Name, op, "left", $"its {group.Units} {group.Kind} are worth more than others") { BytesBefore = bytes, BytesAfter = bytes }
+                : new(group.Name, op, $"pruned {group.Units} -> {group.Units - count}", $"{count} of its {group.Units} {group.Kind} are gone, and {made}{loss}")
+                {
+                    BytesBefore = bytes,
+                    BytesAfter = bytes - units!.Sum(u => group.Parameters[u]) * sizeof(float),
+                    OutputNoise = choice.Factors.Count == 0 ? null : choice.Loss(count),
+                };
+        }
+
+        _ = after;
+    }
+
+    private static string Summary(ModelCost before, ModelCost after, IReadOnlyList<GroupChoice> choices, Dictionary<int, IReadOnlyList<int>> removed)
+    {
+        var units = removed.Values.Sum(u => u.Count);
+        var time = before.Nanoseconds > 0 ? $", predicted time {Percent(after.Nanoseconds / before.Nanoseconds)}" : "";
+        return string.Create(CultureInfo.InvariantCulture,
+            $"{units} of {choices.Sum(c => c.Group.Units)} units in {removed.Count} of {choices.Count} groups are gone: parameters {before.Parameters:N0} to {after.Parameters:N0} ({Percent(after.Parameters / (double)Math.Max(1, before.Parameters))}), ")
+            + string.Create(CultureInfo.InvariantCulture, $"multiply-accumulates {before.Macs:N0} to {after.Macs:N0} ({Percent(after.Macs / (double)Math.Max(1, before.Macs))}){time}");
+    }
+
+    private static string Percent(double share) => string.Create(CultureInfo.InvariantCulture, $"{100 * share:0.0} %");
+
+    private static string Barriers(ChannelAnalysis analysis)
+    {
+        var first = analysis.Barriers.OrderByDescending(b => b.Parameters).Take(2).Select(b => $"{b.Op} '{b.Node}' ({b.Reason})").ToList();
+        return first.Count == 0 ? "no more units can go" : "held back by " + string.Join(" and ", first);
+    }
+
+    private static string Word(PrunePlan plan) => $"structure: {plan.Structure.ToString().ToLowerInvariant()}";
 }

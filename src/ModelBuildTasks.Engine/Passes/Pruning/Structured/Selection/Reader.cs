@@ -41,6 +41,9 @@ internal sealed class Reader
     /// <summary>Where a mean can be taken back; null where nowhere.</summary>
     public BiasPlace? Bias { get; }
 
+    /// <summary>The bias of the original model at <see cref="Bias"/>; null where there is none.</summary>
+    public float[]? OriginalBias { get; init; }
+
     /// <summary>Groups of rows that read different columns.</summary>
     public int Groups => _rows.Groups;
 
@@ -69,6 +72,15 @@ internal sealed class Reader
         for (var c = 0; c < result.Length; c++)
             result[c] = _values[_rows.Index(row, c)];
         return result;
+    }
+
+    /// <summary>The rows that the weight has in a clone of the model, whose nodes are where they were.</summary>
+    public double[][] RowsIn(OnnxModel clone)
+    {
+        var map = new NodeMap(clone);
+        var index = GraphEdit.Indexes(clone).First(i => i.Number == Node.Graph);
+        var values = clone.ReadFloats(index.Constant(map.Node(Node).Input[Weight.Input])!);
+        return [.. Enumerable.Range(0, RowCount).Select(r => Enumerable.Range(0, Columns).Select(c => (double)values[_rows.Index(r, c)]).ToArray())];
     }
 
     /// <summary>Damped moments of a group's columns, [K, K]; not to be changed.</summary>

@@ -17,7 +17,15 @@ internal sealed class ReaderEdits(OnnxModel clone)
     /// <param name="reader">The reader; of the model or of one that it is a clone of.</param>
     /// <param name="rows">Its rows.</param>
     /// <param name="shift">What each row's output takes in addition; null for nothing.</param>
-    public void Set(Reader reader, double[][] rows, double[]? shift)
+    public void Set(Reader reader, double[][] rows, double[]? shift) => Write(reader, rows, shift, reader.Bias is null ? null : Biases(reader, reader.Bias));
+
+    /// <summary>Sets the rows of a reader, and its bias to that of the original model with something added.</summary>
+    /// <param name="reader">The reader.</param>
+    /// <param name="rows">Its rows.</param>
+    /// <param name="shift">What each row's output takes in addition to the original's bias; null for a bias that stays.</param>
+    public void Replace(Reader reader, double[][] rows, double[]? shift) => Write(reader, rows, shift, reader.OriginalBias);
+
+    private void Write(Reader reader, double[][] rows, double[]? shift, float[]? biases)
     {
         var values = new float[reader.Weight.Count];
         for (var r = 0; r < rows.Length; r++)
@@ -33,15 +41,17 @@ internal sealed class ReaderEdits(OnnxModel clone)
         if (shift is null || reader.Bias is not { } place || Array.TrueForAll(shift, s => s == 0))
             return;
         var node = _map.Node(place.Node);
-        var index = _indexes[place.Node.Graph];
-        var old = index.Constant(node.InputOrEmpty(place.Input));
-        var biases = old is null ? new float[reader.RowCount] : clone.ReadFloats(old);
+        var old = _indexes[place.Node.Graph].Constant(node.InputOrEmpty(place.Input));
+        biases ??= new float[reader.RowCount];
         if (biases.Length != reader.RowCount)
             return;
         float[] shifted = [.. biases.Select((b, i) => (float)(b + shift[i]))];
         if (Array.TrueForAll(shifted, float.IsFinite))
             edit.Set(node, place.Input, _map.Node(reader.Node).Input[reader.Weight.Input] + "_bias", old is null ? [reader.RowCount] : [.. old.Dims], shifted);
     }
+
+    private float[]? Biases(Reader reader, BiasPlace place) =>
+        _indexes[place.Node.Graph].Constant(_map.Node(place.Node).InputOrEmpty(place.Input)) is { } bias && ElementTypes.Count(bias.Dims) == reader.RowCount ? clone.ReadFloats(bias) : null;
 
     private ConstantEdit Edit(int graph) => _edits.TryGetValue(graph, out var edit) ? edit : _edits[graph] = new(clone, _indexes[graph], _names);
 }

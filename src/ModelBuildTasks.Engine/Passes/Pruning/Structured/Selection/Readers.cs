@@ -54,7 +54,10 @@ internal sealed class Readers
             var seen = gram is not null && kept.Contains(gram) && gram.IsValid ? gram : null;
             // A bias that others read, too, is not this reader's to change.
             var bias = seen is null ? null : BiasPlace.Of(weight, indexes[slice.Node.Graph], map);
-            _readers[(slice.Node, slice.Input)] = new(slice.Node, weight, geometry, seen, bias, model.ReadFloats(weight.Tensor));
+            _readers[(slice.Node, slice.Input)] = new(slice.Node, weight, geometry, seen, bias, model.ReadFloats(weight.Tensor))
+            {
+                OriginalBias = bias is not null && indexes[bias.Node.Graph].Constant(map.Node(bias.Node).InputOrEmpty(bias.Input)) is { } tensor ? model.ReadFloats(tensor) : null,
+            };
         }
     }
 

@@ -1,0 +1,55 @@
+using System.Globalization;
+using ModelBuildTasks.Engine.Manifest;
+
+namespace ModelBuildTasks.Engine.Passes.Pruning.Structured.Selection;
+
+/// <summary>How much is to go, and how much of it is reached.</summary>
+/// <param name="plan">What is asked for.</param>
+/// <param name="before">What the model costs now.</param>
+/// <param name="choices">What may be pruned.</param>
+internal sealed class Target(PrunePlan plan, ModelCost before, IReadOnlyList<GroupChoice> choices)
+{
+    /// <summary>The share that is to go.</summary>
+    public double Asked { get; } = plan.Measure == PruneMeasure.Bytes ? 1 - plan.Amount / Math.Max(1, before.Bytes) : plan.Amount;
+
+    /// <summary>What a group's first units save, in what is asked for; what two groups save together is less than the sum.</summary>
+    public double Saving(GroupChoice choice, int count) => plan.Measure switch
+    {
+        PruneMeasure.Amount => count,
+        PruneMeasure.Macs or PruneMeasure.Latency when before.Macs > 0 => Sum(choice, choice.Group.Macs, count),
+        _ => Sum(choice, choice.Group.Parameters, count),
+    };
+
+    /// <summary>The share that goes with so many units of each group.</summary>
+    /// <param name="counts">Units that go, by choice.</param>
+    /// <param name="cost">What the model costs then.</param>
+    public double Of(int[] counts, Func<ModelCost> cost)
+    {
+        if (counts.All(c => c == 0))
+            return 0;
+        if (plan.Measure == PruneMeasure.Amount)
+            return (double)counts.Sum() / Math.Max(1, choices.Sum(c => c.Group.Units));
+        var now = cost();
+        return plan.Measure switch
+        {
+            PruneMeasure.Macs => Share(now.Macs, before.Macs),
+            PruneMeasure.Latency => Share(now.Nanoseconds, before.Nanoseconds),
+            PruneMeasure.Bytes => Share(now.Bytes, before.Bytes),
+            _ => Share(now.Parameters, before.Parameters),
+        };
+    }
+
+    /// <summary>A share in words.</summary>
+    public string Describe(double share) => string.Create(CultureInfo.InvariantCulture, $"{100 * share:0.0} % of the ") + plan.Measure switch
+    {
+        PruneMeasure.Macs => "multiply-accumulates",
+        PruneMeasure.Latency => "predicted time",
+        PruneMeasure.Bytes => "bytes",
+        PruneMeasure.Parameters => "parameters",
+        _ => "units",
+    };
+
+    private static double Sum(GroupChoice choice, IReadOnlyList<long> each, int count) => choice.First(count).Sum(u => (double)each[u]);
+
+    private static double Share(double now, double before) => before > 0 ? 1 - now / before : 0;
+}
