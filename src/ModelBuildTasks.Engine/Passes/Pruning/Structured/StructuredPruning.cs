@@ -27,6 +27,8 @@ internal static class StructuredPruning
     /// <exception cref="ModelBuildException">MBT2060: the amount cannot be reached. MBT2061: nothing can be removed.</exception>
     public static PassResult Run(OnnxModel model, PrunePlan plan, PassContext context)
     {
+        if (plan.Structure == PruneStructure.Layers)
+            return LayerPruning.Run(model, plan, context);
         var shapes = ModelCost.Shapes(model, context);
         var analysis = ChannelAnalysis.Of(model, shapes);
         var candidates = Candidates(model, analysis, plan, context, out var left);
@@ -45,9 +47,9 @@ internal static class StructuredPruning
                 return new GroupChoice(g, UnitScores.Of(model, g, readers, method, counts[^1]), counts);
             }).Where(c => c.Counts.Length > 1),
         ];
+        var macs = Math.Max(1.0, model.Graph.Node.Sum(n => NodeWork.Macs(n, shapes)));
         if (plan.Allocation is PruneAllocation.Auto or PruneAllocation.Loss && context.Calibration is { } data)
         {
-            var macs = Math.Max(1.0, model.Graph.Node.Sum(n => NodeWork.Macs(n, shapes)));
             var most = data.Feedback.Count > 0 ? MostStreamBatches : MostBatches;
             var probe = OutputProbe.Open(model, data, (int)Math.Clamp(Budget / macs / (3 * choices.Count), 4, most));
             if (probe.Power > 0)
@@ -57,9 +59,22 @@ internal static class StructuredPruning
         var before = ModelCost.Of(model, context.Runtime, shapes);
         var target = new Target(plan, before, choices);
         var removed = Choose(plan, choices, target, pruned, context, analysis);
-        var result = pruned.Cut(removed);
+        var repaired = pruned.Repaired(removed);
+        if (repair == PruneRepair.Refit && context.Calibration is not null)
+            repaired = Refitted(model, repaired, Refit.Going(analysis.Groups, readers, removed), context, macs);
+        var result = pruned.CutOut(repaired, removed);
         var after = ModelCost.Of(result, context.Runtime, ModelCost.Shapes(result, context));
-        return new(result, [.. Decisions(model, result, choices, removed, repair), .. left], Summary(before, after, choices, removed));
+        return new(result, [.. Decisions(model, choices, removed, repair), .. left], Words.Summary(before, after, $"{removed.Values.Sum(u => u.Count)} of {choices.Sum(c => c.Group.Units)} units in {removed.Count} of {choices.Count} groups are gone"));
+    }
+
+    /// <summary>The model fitted layer by layer to what its layers really read, where that is better on samples.</summary>
+    private static OnnxModel Refitted(OnnxModel model, OnnxModel repaired, IEnumerable<(Reader, int[])> going, PassContext context, double macs)
+    {
+        var again = repaired.Clone();
+        SequentialRefit.Apply(model, again, going, context, macs);
+        var most = context.Calibration!.Feedback.Count > 0 ? MostStreamBatches : MostBatches;
+        var probe = OutputProbe.Open(model, context.Calibration, (int)Math.Clamp(Budget / macs / 4, 4, most));
+        return probe.Power > 0 && probe.Noise(again) < probe.Noise(repaired) ? again : repaired;
     }
 
     /// <summary>The groups that may be pruned, and decisions about those that may not.</summary>
@@ -130,9 +145,9 @@ internal static class StructuredPruning
     }
 
     private static IEnumerable<Decision> Decisions(
-        OnnxModel model, OnnxModel result, IReadOnlyList<GroupChoice> choices, Dictionary<int, IReadOnlyList<int>> removed, PruneRepair repair)
+        OnnxModel model, IReadOnlyList<GroupChoice> choices, Dictionary<int, IReadOnlyList<int>> removed, PruneRepair repair)
     {
-        var (before, after) = (new NodeMap(model), new NodeMap(result));
+        var before = new NodeMap(model);
         var made = repair switch
         {
             PruneRepair.Refit => "what reads them was fitted again",
@@ -156,19 +171,7 @@ internal static class StructuredPruning
                 };
         }
 
-        _ = after;
     }
-
-    private static string Summary(ModelCost before, ModelCost after, IReadOnlyList<GroupChoice> choices, Dictionary<int, IReadOnlyList<int>> removed)
-    {
-        var units = removed.Values.Sum(u => u.Count);
-        var time = before.Nanoseconds > 0 ? $", predicted time {Percent(after.Nanoseconds / before.Nanoseconds)}" : "";
-        return string.Create(CultureInfo.InvariantCulture,
-            $"{units} of {choices.Sum(c => c.Group.Units)} units in {removed.Count} of {choices.Count} groups are gone: parameters {before.Parameters:N0} to {after.Parameters:N0} ({Percent(after.Parameters / (double)Math.Max(1, before.Parameters))}), ")
-            + string.Create(CultureInfo.InvariantCulture, $"multiply-accumulates {before.Macs:N0} to {after.Macs:N0} ({Percent(after.Macs / (double)Math.Max(1, before.Macs))}){time}");
-    }
-
-    private static string Percent(double share) => string.Create(CultureInfo.InvariantCulture, $"{100 * share:0.0} %");
 
     private static string Barriers(ChannelAnalysis analysis)
     {
