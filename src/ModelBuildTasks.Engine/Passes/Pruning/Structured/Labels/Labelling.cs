@@ -62,6 +62,9 @@ internal sealed class Labelling
     /// <summary>The shape of a value without a run; null where the rank is not known.</summary>
     public long[]? Shape(string name) => _shapes.GetValueOrDefault(name)?.Shape;
 
+    /// <summary>The element type of a value; float where it is not known.</summary>
+    public TensorProto.Types.DataType Type(string name) => _shapes.GetValueOrDefault(name)?.Type ?? TensorProto.Types.DataType.Float;
+
     /// <summary>What is known of a value as a graph reads it. Constants get cells when they are first read as data.</summary>
     public ValueLabel Label(Scope scope, string name)
     {
@@ -113,6 +116,9 @@ internal sealed class Labelling
 
     private ValueLabel ConstantLabel(int home, string name, TensorProto tensor)
     {
+        // Elements that share bytes are left alone.
+        if (ElementTypes.Bits((TensorProto.Types.DataType)tensor.DataType) < 8 || !tensor.HasPayloadRef)
+            return new(Layout.Opaque(tensor.Dims), false);
         if (!Constants.TryGetValue((home, name), out var axes))
             Constants[(home, name)] = axes = [.. tensor.Dims.Select(d => d is > 1 and < int.MaxValue ? Cells.Fresh((int)d) : null)];
         return new(new Layout([.. axes.Select((cells, a) => cells is null

@@ -39,7 +39,9 @@ internal static class Regather
         {
             var source = block.Source!;
             var axis = Enumerable.Range(0, layout.Rank).First(a => layout.Axes[a].Any(t => ReferenceEquals(t.Block, block)));
-            if (layout.Axes[axis].Count == 1 && Same(source.Before, layout.Axes.Take(axis)) && Same(source.After, layout.Axes.Skip(axis + 1)))
+            // What comes out of the gathered axis has to be written as a constant shape.
+            if (layout.Axes[axis].Count == 1 && visit.Labelling.Label(visit.Scope, source.Value).Layout is { } from
+                && Surgery.ShapeEntries.Of(from.With(source.Axis, layout.Axes[axis]), layout, layout.Length) is not null && Same(source.Before, layout.Axes.Take(axis)) && Same(source.After, layout.Axes.Skip(axis + 1)))
                 visit.Scope.Regatherings[output] = new(source, axis);
             layout = layout.Replace(new Dictionary<Block, Block>((IEqualityComparer<Block>)ReferenceEqualityComparer.Instance) { [block] = Block.Of(block.Cells) });
         }

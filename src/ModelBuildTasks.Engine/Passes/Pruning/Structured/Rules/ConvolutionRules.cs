@@ -46,6 +46,13 @@ internal static class ConvolutionRules
         return true;
     }
 
+    /// <summary>Whether whole groups go, and not the same channels of every group: whichever there are more of.</summary>
+    public static bool WholeGroups(Layout weight, int groups, bool transposed)
+    {
+        var (major, minor) = (weight.Length(0) / groups, weight.Length(1));
+        return groups >= Math.Max(transposed ? major : minor, transposed ? minor : major);
+    }
+
     private static bool IsWeight(Layout weight) => weight.Blocks.Any(b => b.Origin is not null);
 
     private static int[]? Dense(Visit visit, Layout input, Layout weight, int inputs, int outputs)
@@ -91,7 +98,7 @@ internal static class ConvolutionRules
             read = Enumerable.Repeat(ChannelCells.Fixed, groups * perInput).ToArray();
         }
 
-        var whole = groups >= Math.Max(perInput, perOutput);
+        var whole = WholeGroups(weight, groups, transposed);
         var output = new int[groups * perOutput];
         for (var g = 0; g < groups; g++)
         {

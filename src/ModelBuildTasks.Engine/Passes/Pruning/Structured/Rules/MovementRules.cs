@@ -36,7 +36,10 @@ internal static class MovementRules
                 Moved(visit, new Layout([[.. flat.Axes.Take(at).SelectMany(a => a)], [.. flat.Axes.Skip(at).SelectMany(a => a)]]));
                 return true;
             case "Reshape" when Lengths(visit) is { } lengths:
-                Moved(visit, ReshapeRule.Apply(visit, visit.Layout(0), lengths.Dims, lengths.Hints));
+                var reshaped = ReshapeRule.Apply(visit, visit.Layout(0), lengths.Dims, lengths.Hints);
+                if (Surgery.ShapeEntries.Of(visit.Layout(0), reshaped, reshaped.Length) is null)
+                    visit.PinAll(reshaped, visit.Barrier("its shape is computed, and no constant can take its place"));
+                Moved(visit, reshaped);
                 return true;
             default:
                 return false;

@@ -43,7 +43,7 @@ internal static class RecurrentRules
             visit.PinAll(visit.Simple(4), visit.Barrier(State));
         foreach (var at in node.OpType == "LSTM" ? new[] { 5, 6 } : [5])
         {
-            if (visit.Has(at) && !IsZeroState(visit.Scope, node.Input[at]))
+            if (visit.Has(at) && !IsZeroState(visit.Labelling.Model, visit.Scope.Index, node.Input[at]))
                 Repeated(visit, visit.Simple(at), 2, hidden, SliceRole.Other);
         }
 
@@ -60,8 +60,12 @@ internal static class RecurrentRules
     }
 
     /// <summary>Whether an initial state is zeros made to measure: leaving it out means the same.</summary>
-    public static bool IsZeroState(Scope scope, string name) =>
-        scope.Index.Producer(name) is { } maker && maker.Is("ConstantOfShape") && maker.Attribute("value")?.T is null;
+    public static bool IsZeroState(OnnxModel model, GraphIndex index, string name) => index.Producer(name) is { } maker && maker.IsStandard() && maker.OpType switch
+    {
+        "ConstantOfShape" => maker.Attribute("value")?.T is not { HasPayloadRef: true } value || Array.TrueForAll(model.ReadBytes(value), b => b == 0),
+        "Expand" or "Tile" => index.Constant(maker.Input[0]) is { HasPayloadRef: true } filled && Array.TrueForAll(model.ReadBytes(filled), b => b == 0),
+        _ => false,
+    };
 
     private static void Read(Visit visit, Layout input, Layout w)
     {
