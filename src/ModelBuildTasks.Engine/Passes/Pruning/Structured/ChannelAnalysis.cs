@@ -1,5 +1,6 @@
 using ModelBuildTasks.Engine.Data;
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.Pruning.Structured.Labels;
 
 namespace ModelBuildTasks.Engine.Passes.Pruning.Structured;
 
@@ -7,12 +8,27 @@ namespace ModelBuildTasks.Engine.Passes.Pruning.Structured;
 /// <param name="Groups">The groups, in the order of the nodes that make their units.</param>
 /// <param name="Barriers">What held weights back, in graph order.</param>
 /// <param name="Branches">Residual branches that can go as a whole, in graph order.</param>
-internal sealed partial record ChannelAnalysis(IReadOnlyList<ChannelGroup> Groups, IReadOnlyList<Barrier> Barriers, IReadOnlyList<ResidualBranch> Branches)
+internal sealed record ChannelAnalysis(IReadOnlyList<ChannelGroup> Groups, IReadOnlyList<Barrier> Barriers, IReadOnlyList<ResidualBranch> Branches)
 {
     /// <summary>Analyses a model that <see cref="Cleanup"/> has been over.</summary>
     /// <param name="model">The model; it stays as it is.</param>
     /// <param name="shapes">Values by name, see <see cref="ValueTypes"/>; free dimensions are unknown.</param>
-    public static partial ChannelAnalysis Of(OnnxModel model, IReadOnlyDictionary<string, ValueDescription> shapes);
+    public static ChannelAnalysis Of(OnnxModel model, IReadOnlyDictionary<string, ValueDescription> shapes)
+    {
+        var labelling = Labelling.Of(model, shapes);
+        var groups = new GroupBuilder(labelling, new UnitWork(labelling, shapes)).Build();
+        return new([.. groups.Select(g => g.Group)], BarrierReport.Of(labelling), BranchSearch.Find(labelling, shapes))
+        {
+            Labelling = labelling,
+            Classes = [.. groups.Select(g => g.Classes)],
+        };
+    }
+
+    /// <summary>The cells of all axes; they say what surgery has to change.</summary>
+    internal required Labelling Labelling { get; init; }
+
+    /// <summary>For each group, the classes of cells that its units are.</summary>
+    internal required IReadOnlyList<int[]> Classes { get; init; }
 }
 
 /// <summary>A node, input or output that keeps units from being removed.</summary>
