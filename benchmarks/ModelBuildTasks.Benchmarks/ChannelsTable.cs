@@ -22,7 +22,7 @@ internal static class ChannelsTable
             Console.WriteLine(report.Artifact is null
                 ? $"| {report.Name} | failed: {string.Join("; ", result.Diagnostics)} |"
                 : string.Create(CultureInfo.InvariantCulture,
-                    $"| {report.Name} | {report.Artifact.Size:N0} | {(double)report.Artifact.Size / report.Model.Size:P1} | {Pair("accuracy", "P2")} | {One("agreement", "P2")} | {One("sqnr", "F1")} | {report.Validation?.Latency?.Ratio:F2} | {report.Passes.Last().Seconds:F1} | {report.Passes.Last().Summary} |"));
+                    $"| {report.Name} | {report.Artifact.Size:N0} | {(double)report.Artifact.Size / report.Model.Size:P1} | {Pair("accuracy", "P2")} | {One("agreement", "P2")} | {One("sqnr", "F1")} | {report.Validation?.Latency?.Ratio:F2} | {report.Passes[^1].Seconds:F1} | {report.Passes[^1].Summary} |"));
 
             string One(string metric, string format) => ModelTable.Find(report, metric)?.Compressed.ToString(format, CultureInfo.InvariantCulture) ?? "";
 
