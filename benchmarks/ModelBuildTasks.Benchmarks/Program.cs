@@ -13,6 +13,8 @@ switch (args)
         return BitsTable.Write(data, args.ElementAtOrDefault(2));
     case ["half", var data, ..]:
         return HalfTable.Write(data, args.ElementAtOrDefault(2));
+    case ["surgery", var data, ..]:
+        return SurgeryTable.Write(data, args.ElementAtOrDefault(2) is var model and not "all" ? model : null, args.Contains("--details"));
     case ["calibration", var data, ..]:
         return CalibrationTable.Write(data, args.ElementAtOrDefault(2));
     case ["channels", var data, ..]:
@@ -31,8 +33,8 @@ switch (args)
         return SpeedCommand.Run(Path.GetFullPath(tool), model, tree, args.Length > 4 ? args[4..] : ["chroot", tree, "python3"]);
     case ["large", var tool, var folder, ..]:
         return LargeCommand.Run(Path.GetFullPath(tool), folder, args.Length > 3 ? int.Parse(args[3], CultureInfo.InvariantCulture) : 32, args.ElementAtOrDefault(4) ?? "rtn");
-    case ["speed", ..] or ["large", ..] or ["models"] or ["bits"] or ["channels"] or ["half"] or ["palettes"] or ["calibration"] or ["compare", ..]:
-        Console.Error.WriteLine("usage: models DATA_FOLDER [TARGET] | bits DATA_FOLDER [TARGET] | channels DATA_FOLDER [TARGET] | half DATA_FOLDER [TARGET] | palettes DATA_FOLDER [PASS...] | compare DATA_FOLDER PYTHON_TREE [TARGET|all [PYTHON_COMMAND...]] | calibration DATA_FOLDER [CROPS_FILE_TO_WRITE] | speed MODELBUILD_DLL MODEL PYTHON_TREE [PYTHON_COMMAND...] | large MODELBUILD_DLL FOLDER [LAYERS [METHOD]] | costs [ROUNDS] | costs --check DATA_FOLDER [TARGET]");
+    case ["speed", ..] or ["large", ..] or ["models"] or ["bits"] or ["channels"] or ["half"] or ["surgery"] or ["palettes"] or ["calibration"] or ["compare", ..]:
+        Console.Error.WriteLine("usage: models DATA_FOLDER [TARGET] | bits DATA_FOLDER [TARGET] | channels DATA_FOLDER [TARGET] | half DATA_FOLDER [TARGET] | surgery DATA_FOLDER [TARGET|all] [--details] | palettes DATA_FOLDER [PASS...] | compare DATA_FOLDER PYTHON_TREE [TARGET|all [PYTHON_COMMAND...]] | calibration DATA_FOLDER [CROPS_FILE_TO_WRITE] | speed MODELBUILD_DLL MODEL PYTHON_TREE [PYTHON_COMMAND...] | large MODELBUILD_DLL FOLDER [LAYERS [METHOD]] | costs [ROUNDS] | costs --check DATA_FOLDER [TARGET]");
         return 2;
 }
 

@@ -29,7 +29,7 @@ internal static class LayerPruning
         var shapes = ModelCost.Shapes(model, context);
         var before = ModelCost.Of(model, context.Runtime, shapes);
         var (now, cost) = (model, before);
-        var first = Branches(model, ChannelAnalysis.Of(model, shapes), context);
+        var first = Branches(model, ChannelAnalysis.Of(model, ValueTypes.Infer(model)), context);
         if (first.Count == 0)
             throw new ModelBuildException(DiagnosticCodes.NothingToPrune, "'structure: layers' finds no residual block in this model that it may remove", plan.Location);
         var asked = plan.Measure == PruneMeasure.Bytes ? 1 - plan.Amount / Math.Max(1, before.Bytes) : plan.Amount;
@@ -38,7 +38,7 @@ internal static class LayerPruning
         var decisions = new List<Decision>();
         while (Reached() < asked)
         {
-            var analysis = ChannelAnalysis.Of(now, ModelCost.Shapes(now, context));
+            var analysis = ChannelAnalysis.Of(now, ValueTypes.Infer(now));
             var trials = Branches(now, analysis, context).Select(branch =>
             {
                 var trial = now.Clone();
@@ -60,7 +60,7 @@ internal static class LayerPruning
             context.Progress?.Invoke(Math.Min(1, Reached() / asked));
         }
 
-        foreach (var branch in Branches(now, ChannelAnalysis.Of(now, ModelCost.Shapes(now, context)), context))
+        foreach (var branch in Branches(now, ChannelAnalysis.Of(now, ValueTypes.Infer(now)), context))
             decisions.Add(new(branch.Name, "Add", "left", "the block is worth more than others") { BytesBefore = branch.Parameters * sizeof(float), BytesAfter = branch.Parameters * sizeof(float) });
         return new(ReferenceEquals(now, model) ? model.Clone() : now, decisions, Words.Summary(before, cost, $"{decisions.Count(d => d.What == "removed")} of {first.Count} residual blocks are gone"));
 

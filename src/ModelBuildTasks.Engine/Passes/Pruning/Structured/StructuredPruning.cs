@@ -30,15 +30,17 @@ internal static class StructuredPruning
         if (plan.Structure == PruneStructure.Layers)
             return LayerPruning.Run(model, plan, context);
         var shapes = ModelCost.Shapes(model, context);
-        var analysis = ChannelAnalysis.Of(model, shapes);
+        // The analysis has to know which dimensions are free; counting has to know how long they are.
+        var types = ValueTypes.Infer(model);
+        var analysis = ChannelAnalysis.Of(model, types);
         var candidates = Candidates(model, analysis, plan, context, out var left);
         if (candidates.Count == 0)
             throw new ModelBuildException(DiagnosticCodes.NothingToPrune, $"'{Word(plan)}' finds nothing in this model that can be removed: {Barriers(analysis)}", plan.Location);
 
-        var readers = new Readers(model, candidates, context);
         var method = plan.Method != PruneMethod.Auto ? plan.Method : context.Calibration is null ? PruneMethod.Magnitude : PruneMethod.Obs;
         var repair = plan.Repair != PruneRepair.Auto ? plan.Repair : context.Calibration is null ? PruneRepair.None : PruneRepair.Refit;
-        var pruned = new PrunedModel(model, analysis, readers, shapes, repair);
+        var readers = new Readers(model, candidates, method == PruneMethod.Magnitude && repair == PruneRepair.None ? context with { Calibration = null } : context);
+        var pruned = new PrunedModel(model, analysis, readers, types, repair);
         IReadOnlyList<GroupChoice> choices =
         [
             .. candidates.Select(g =>

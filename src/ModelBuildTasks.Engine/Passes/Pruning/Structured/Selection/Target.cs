@@ -15,8 +15,8 @@ internal sealed class Target(PrunePlan plan, ModelCost before, IReadOnlyList<Gro
     /// <summary>What a group's first units save, in what is asked for; what two groups save together is less than the sum.</summary>
     public double Saving(GroupChoice choice, int count) => plan.Measure switch
     {
-        PruneMeasure.Amount => count,
-        PruneMeasure.Macs or PruneMeasure.Latency when before.Macs > 0 => Sum(choice, choice.Group.Macs, count),
+        PruneMeasure.Amount => Weight(choice) * count / choice.Group.Units,
+        PruneMeasure.Macs or PruneMeasure.Latency when choices.All(c => c.Group.Macs.Sum() > 0) => Sum(choice, choice.Group.Macs, count),
         _ => Sum(choice, choice.Group.Parameters, count),
     };
 
@@ -28,7 +28,7 @@ internal sealed class Target(PrunePlan plan, ModelCost before, IReadOnlyList<Gro
         if (counts.All(c => c == 0))
             return 0;
         if (plan.Measure == PruneMeasure.Amount)
-            return (double)counts.Sum() / Math.Max(1, choices.Sum(c => c.Group.Units));
+            return choices.Select((c, i) => Weight(c) * counts[i] / c.Group.Units).Sum() / choices.Sum(Weight);
         var now = cost();
         return plan.Measure switch
         {
@@ -46,8 +46,11 @@ internal sealed class Target(PrunePlan plan, ModelCost before, IReadOnlyList<Gro
         PruneMeasure.Latency => "predicted time",
         PruneMeasure.Bytes => "bytes",
         PruneMeasure.Parameters => "parameters",
-        _ => "units",
+        _ => "units, each group by its parameters",
     };
+
+    // A share of units is that of each group on average, and a group counts by what it has: a head is more than a hidden unit.
+    private static double Weight(GroupChoice choice) => Math.Max(1, choice.Group.Parameters.Sum());
 
     private static double Sum(GroupChoice choice, IReadOnlyList<long> each, int count) => choice.First(count).Sum(u => (double)each[u]);
 
