@@ -53,9 +53,11 @@ internal static class StructuredPruning
         if (plan.Allocation is PruneAllocation.Auto or PruneAllocation.Loss && context.Calibration is { } data)
         {
             var most = data.Feedback.Count > 0 ? MostStreamBatches : MostBatches;
-            var probe = OutputProbe.Open(model, data, (int)Math.Clamp(Budget / macs / (3 * choices.Count), 4, most));
+            // Fitted on one half of the data and judged by the other: a fit flatters what it was made from.
+            var judge = data.Feedback.Count == 0 && data.Count > 1 ? new HalfData(data, 1) : data;
+            var probe = OutputProbe.Open(model, judge, (int)Math.Clamp(Budget / macs / (3 * choices.Count), 4, most));
             if (probe.Power > 0)
-                choices = LossProbe.Measure(choices, pruned, probe, context.Threads, context.Progress);
+                choices = LossProbe.Measure(choices, new PrunedModel(model, analysis, readers.Half(), types, repair), probe, context.Threads, context.Progress);
         }
 
         var before = ModelCost.Of(model, context.Runtime, shapes);

@@ -17,11 +17,23 @@ internal sealed class Reader
 
     private readonly WeightRows _rows;
     private readonly float[] _values;
-    private readonly Dictionary<int, double[]> _moments = [];
+    private readonly Dictionary<int, (double[] Moments, double[] Means)> _moments = [];
 
-    public Reader(NodeAddress node, NodeWeight weight, GramGeometry geometry, GramMatrix? gram, BiasPlace? bias, float[] values)
+    private readonly GramMatrix? _first;
+    private readonly GramMatrix? _second;
+    private readonly bool _firstOnly;
+
+    /// <param name="node">The node's place in the model.</param>
+    /// <param name="weight">Its weight.</param>
+    /// <param name="geometry">How it reads.</param>
+    /// <param name="first">What one half of the data showed, or all of it; null where nothing was seen.</param>
+    /// <param name="second">What the other half showed.</param>
+    /// <param name="firstOnly">Whether the first half alone counts.</param>
+    /// <param name="bias">Where a mean can be taken back.</param>
+    /// <param name="values">The weight's values.</param>
+    public Reader(NodeAddress node, NodeWeight weight, GramGeometry geometry, GramMatrix? first, GramMatrix? second, bool firstOnly, BiasPlace? bias, float[] values)
     {
-        (Node, Weight, Geometry, Gram, Bias, _values) = (node, weight, geometry, gram, bias, values);
+        (Node, Weight, Geometry, _first, _second, _firstOnly, Bias, _values) = (node, weight, geometry, first, second, firstOnly, bias, values);
         _rows = WeightRows.Of(weight, geometry);
         Energy = Math.Max(double.Epsilon, Enumerable.Range(0, Groups).Sum(OutputPower));
     }
@@ -35,8 +47,11 @@ internal sealed class Reader
     /// <summary>How the node reads.</summary>
     public GramGeometry Geometry { get; }
 
-    /// <summary>What was seen of it; null where nothing was: then every column counts alike.</summary>
-    public GramMatrix? Gram { get; }
+    /// <summary>Whether anything was seen of what it reads; else every column counts alike.</summary>
+    public bool Seen => _first is not null;
+
+    /// <summary>The same reader with what the first half of the data showed.</summary>
+    public Reader Half() => _second is null ? this : new(Node, Weight, Geometry, _first, _second, firstOnly: true, Bias, _values) { OriginalBias = OriginalBias };
 
     /// <summary>Where a mean can be taken back; null where nowhere.</summary>
     public BiasPlace? Bias { get; }
@@ -84,27 +99,30 @@ internal sealed class Reader
     }
 
     /// <summary>Damped moments of a group's columns, [K, K]; not to be changed.</summary>
-    public double[] Moments(int group)
+    public double[] Moments(int group) => Known(group).Moments;
+
+    /// <summary>The means of a group's columns; not to be changed.</summary>
+    public double[] Means(int group) => Known(group).Means;
+
+    private (double[] Moments, double[] Means) Known(int group)
     {
         lock (_moments)
         {
             if (_moments.TryGetValue(group, out var known))
                 return known;
             var n = Columns;
-            var moments = Gram?.Moments(group, Bias is not null);
-            if (moments is null)
-            {
-                moments = new double[n * n];
-                for (var i = 0; i < n; i++)
-                    moments[i * n + i] = 1;
-            }
-
+            var (moments, means) = _first is null ? (new double[n * n], new double[n]) : SeenMoments.Of(_first, _second, group, Bias is not null, _firstOnly);
             double mean = 0;
             for (var i = 0; i < n; i++)
+            {
+                if (_first is null)
+                    moments[i * n + i] = 1;
                 mean += moments[i * n + i] / n;
+            }
+
             for (var i = 0; i < n; i++)
                 moments[i * n + i] += Damping * (mean > 0 ? mean : 1);
-            return _moments[group] = moments;
+            return _moments[group] = (moments, means);
         }
     }
 

@@ -1,3 +1,4 @@
+using ModelBuildTasks.Engine.Data;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Quantization;
 using ModelBuildTasks.Engine.Passes.Quantization.Search;
@@ -23,8 +24,8 @@ internal sealed class Readers
         var map = new NodeMap(model);
         var indexes = GraphEdit.Indexes(model).ToDictionary(i => i.Number);
         var observable = Instrumentation.Observable(model.Graph);
-        var matrices = new Dictionary<(int, string, string), GramMatrix>();
-        var found = new List<(ConsumerSlice Slice, NodeWeight Weight, GramGeometry Geometry, GramMatrix? Gram)>();
+        var matrices = new Dictionary<(int, string, string), (GramMatrix First, GramMatrix Second)>();
+        var found = new List<(ConsumerSlice Slice, NodeWeight Weight, GramGeometry Geometry, (GramMatrix First, GramMatrix Second)? Grams)>();
         foreach (var slice in groups.SelectMany(g => g.Consumers).DistinctBy(c => (c.Node, c.Input)))
         {
             var node = map.Node(slice.Node);
@@ -32,37 +33,48 @@ internal sealed class Readers
                 continue;
             if (Geometry(weight) is not { } geometry)
                 continue;
-            GramMatrix? gram = null;
+            (GramMatrix First, GramMatrix Second)? seen = null;
             var value = Value(node, slice);
             if (context.Calibration is not null && observable.Contains(slice.Node.Graph) && GramMatrix.Bytes(geometry) <= GramMatrix.MaximumBytes)
             {
                 var key = (slice.Node.Graph, value, geometry.Key);
-                if (!matrices.TryGetValue(key, out gram))
-                    matrices[key] = gram = new(value, geometry, slice.Node.Graph);
+                if (!matrices.TryGetValue(key, out var both))
+                    matrices[key] = both = (new(value, geometry, slice.Node.Graph), new(value, geometry, slice.Node.Graph));
+                seen = both;
             }
 
-            found.Add((slice, weight, geometry, gram));
+            found.Add((slice, weight, geometry, seen));
         }
 
         long bytes = 0;
-        var kept = matrices.Values.OrderBy(m => GramMatrix.Bytes(m.Geometry)).TakeWhile(m => (bytes += GramMatrix.Bytes(m.Geometry)) <= MaximumBytes)
-            .ToHashSet<GramMatrix>(ReferenceEqualityComparer.Instance);
-        if (kept.Count > 0)
-            context.Statistics.Collect(model, [], context.Calibration!, context.Threads, null, null, [.. matrices.Values.Where(kept.Contains)]);
-        foreach (var (slice, weight, geometry, gram) in found)
+        var kept = matrices.Values.OrderBy(m => GramMatrix.Bytes(m.First.Geometry)).TakeWhile(m => (bytes += 2 * GramMatrix.Bytes(m.First.Geometry)) <= MaximumBytes)
+            .Select(m => m.First).ToHashSet<GramMatrix>(ReferenceEqualityComparer.Instance);
+        var wanted = matrices.Values.Where(m => kept.Contains(m.First)).ToList();
+        // A stream has no halves: each run needs the state that all runs before it left.
+        var halves = context.Calibration is { Feedback.Count: 0, Count: > 1 };
+        if (wanted.Count > 0)
+            Collect(halves ? new HalfData(context.Calibration!, 0) : context.Calibration!, [.. wanted.Select(m => m.First)]);
+        if (wanted.Count > 0 && halves)
+            Collect(new HalfData(context.Calibration!, 1), [.. wanted.Select(m => m.Second)]);
+        foreach (var (slice, weight, geometry, grams) in found)
         {
-            var seen = gram is not null && kept.Contains(gram) && gram.IsValid ? gram : null;
+            var first = grams is { } both && kept.Contains(both.First) && both.First.IsValid ? both.First : null;
+            var second = halves && first is not null && grams!.Value.Second.IsValid ? grams.Value.Second : null;
             // A bias that others read, too, is not this reader's to change.
-            var bias = seen is null ? null : BiasPlace.Of(weight, indexes[slice.Node.Graph], map);
-            _readers[(slice.Node, slice.Input)] = new(slice.Node, weight, geometry, seen, bias, model.ReadFloats(weight.Tensor))
+            var bias = first is null ? null : BiasPlace.Of(weight, indexes[slice.Node.Graph], map);
+            _readers[(slice.Node, slice.Input)] = new(slice.Node, weight, geometry, first, second, firstOnly: false, bias, model.ReadFloats(weight.Tensor))
             {
                 OriginalBias = bias is not null && indexes[bias.Node.Graph].Constant(map.Node(bias.Node).InputOrEmpty(bias.Input)) is { } tensor ? model.ReadFloats(tensor) : null,
             };
         }
+
+        void Collect(IDataset data, IReadOnlyCollection<GramMatrix> seen) => context.Statistics.Collect(model, [], data, context.Threads, null, null, seen);
     }
 
-    /// <summary>All of them.</summary>
-    public IEnumerable<Reader> All => _readers.Values;
+    private Readers(Dictionary<(NodeAddress, int), Reader> readers) => _readers = readers;
+
+    /// <summary>The same readers with what the first half of the data showed: the other half can judge them.</summary>
+    public Readers Half() => new(_readers.ToDictionary(r => r.Key, r => r.Value.Half()));
 
     /// <summary>The reader of a consumer; null where its weight is of another type than float32, or is not read in a way that has columns.</summary>
     public Reader? Of(ConsumerSlice slice) => _readers.GetValueOrDefault((slice.Node, slice.Input));

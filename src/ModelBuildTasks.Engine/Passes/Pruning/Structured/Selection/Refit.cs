@@ -24,7 +24,7 @@ internal static class Refit
         foreach (var (reader, columns) in Going(groups, readers, removed))
         {
             // Without anything seen there is nothing to fit to.
-            var (weight, bias) = Fit(reader, columns, reader.Gram is null ? PruneRepair.None : repair);
+            var (weight, bias) = Fit(reader, columns, !reader.Seen ? PruneRepair.None : repair);
             edits.Set(reader, weight, bias);
         }
     }
@@ -65,7 +65,7 @@ internal static class Refit
         for (var g = 0; g < reader.Groups; g++)
         {
             var mine = Enumerable.Range(0, rows.Length).Where(r => reader.Group(r) == g).ToList();
-            var means = shift is null ? null : reader.Gram!.Means(g);
+            var means = shift is null ? null : reader.Means(g);
             if (repair == PruneRepair.Refit && staying.Length > 0)
                 FitGroup(reader.Moments(g), n, going, staying, mine.Select(r => rows[r]).ToList(), means, shift is null ? null : (r, s) => shift[mine[r]] += s);
             foreach (var r in mine)

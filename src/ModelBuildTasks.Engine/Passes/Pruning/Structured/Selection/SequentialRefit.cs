@@ -46,28 +46,31 @@ internal static class SequentialRefit
             {
                 var node = r.Reader.Weight.Node;
                 var joined = both.Joined(node.Input[0], LinearLayer.ChannelAxis(node));
-                return new GramMatrix(joined, r.Reader.Geometry.Twice(), 0);
+                return (First: new GramMatrix(joined, r.Reader.Geometry.Twice(), 0), Second: new GramMatrix(joined, r.Reader.Geometry.Twice(), 0));
             }).ToList();
-            StatisticsCollector.Collect(both.Model, [], data, context.Threads, null, null, seen);
+            var halves = data.Feedback.Count == 0 && data.Count > 1;
+            StatisticsCollector.Collect(both.Model, [], halves ? new HalfData(data, 0) : data, context.Threads, null, null, [.. seen.Select(s => s.First)]);
+            if (halves)
+                StatisticsCollector.Collect(both.Model, [], new HalfData(data, 1), context.Threads, null, null, [.. seen.Select(s => s.Second)]);
             var edits = new ReaderEdits(repaired);
             for (var i = 0; i < mine.Count; i++)
             {
-                if (seen[i].IsValid)
-                    Fit(mine[i].Reader, mine[i].Columns, seen[i], repaired, edits);
+                var (first, second) = seen[i];
+                if (first.IsValid)
+                    Fit(mine[i].Reader, mine[i].Columns, first, second.IsValid ? second : null, repaired, edits);
             }
 
             context.Progress?.Invoke((pass + 1.0) / passes);
         }
     }
 
-    private static bool Fits(Reader reader) => reader.Node.Graph == 0 && reader.Groups == 1 && reader.Gram is not null && reader.Weight.Input == 1
+    private static bool Fits(Reader reader) => reader.Node.Graph == 0 && reader.Groups == 1 && reader.Seen && reader.Weight.Input == 1
         && reader.Weight.Node.OpType is "Conv" or "ConvTranspose" or "MatMul" or "Gemm" && GramMatrix.Bytes(reader.Geometry.Twice()) <= LargestMatrix;
 
-    private static void Fit(Reader reader, int[] going, GramMatrix seen, OnnxModel repaired, ReaderEdits edits)
+    private static void Fit(Reader reader, int[] going, GramMatrix seen, GramMatrix? other, OnnxModel repaired, ReaderEdits edits)
     {
         var (n, gone) = (reader.Columns, going.ToHashSet());
-        var moments = seen.Moments(0, centered: reader.Bias is not null);
-        var means = seen.Means(0);
+        var (moments, means) = SeenMoments.Of(seen, other, 0, centered: reader.Bias is not null, firstOnly: false);
         int[] staying = [.. Enumerable.Range(0, n).Where(c => !gone.Contains(c))];
         var s = staying.Length;
         if (s == 0)
