@@ -112,27 +112,28 @@ internal static class StructuredPruning
             PruneAllocation.Auto when choices.All(c => c.Factors.Count == 0) => Allocation.Uniform(choices),
             _ => Allocation.ByLoss(choices, target.Saving),
         };
-        var tried = new Dictionary<int, double>();
-        var count = Allocation.Least(steps.Count, n => Reached(n) >= target.Asked);
+        var tried = new Dictionary<string, double>();
+        var count = Allocation.Least(steps.Count, n => Reached(Allocation.After(choices, steps, n)) >= target.Asked);
         if (count is null)
         {
-            throw new ModelBuildException(DiagnosticCodes.PruneTarget, $"'{Word(plan)}' can remove {target.Describe(Reached(steps.Count))} of this model at most, and {target.Describe(target.Asked)} is asked for: {Barriers(analysis)}; "
+            throw new ModelBuildException(DiagnosticCodes.PruneTarget, $"'{Word(plan)}' can remove {target.Describe(Reached(Allocation.After(choices, steps, steps.Count)))} of this model at most, and {target.Describe(target.Asked)} is asked for: {Barriers(analysis)}; "
                 + "a higher 'limit' or a smaller 'multiple' allows more", plan.Location);
         }
 
-        return Units(count.Value);
+        return Units(Allocation.Trim(choices, steps, count.Value, counts => Reached(counts) >= target.Asked));
 
-        double Reached(int n) => tried.TryGetValue(n, out var known) ? known : tried[n] = target.Of(Allocation.After(choices, steps, n), () =>
+        double Reached(int[] counts)
         {
-            var cut = pruned.CutOnly(Units(n));
-            return ModelCost.Of(cut, context.Runtime, ModelCost.Shapes(cut, context));
-        });
-
-        Dictionary<int, IReadOnlyList<int>> Units(int n)
-        {
-            var counts = Allocation.After(choices, steps, n);
-            return choices.Select((c, i) => (c, counts[i])).Where(p => p.Item2 > 0).ToDictionary(p => p.c.Group.Id, p => p.c.First(p.Item2));
+            var key = string.Join(' ', counts);
+            return tried.TryGetValue(key, out var known) ? known : tried[key] = target.Of(counts, () =>
+            {
+                var cut = pruned.CutOnly(Units(counts));
+                return ModelCost.Of(cut, context.Runtime, ModelCost.Shapes(cut, context));
+            });
         }
+
+        Dictionary<int, IReadOnlyList<int>> Units(int[] counts) =>
+            choices.Select((c, i) => (c, counts[i])).Where(p => p.Item2 > 0).ToDictionary(p => p.c.Group.Id, p => p.c.First(p.Item2));
     }
 
     // Kernels work on blocks of channels; a narrow layer is not made coarser than a quarter of it.

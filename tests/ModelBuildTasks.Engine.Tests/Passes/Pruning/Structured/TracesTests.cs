@@ -123,6 +123,29 @@ public sealed class TracesTests
     }
 
     [TestMethod]
+    public void What_a_step_takes_too_much_is_given_back()
+    {
+        var first = new GroupChoice(Group(0, new(0, 0), "x", 10), new([0, 1, 2, 3], [0, 1, 2, 3, 4]), [0, 1, 2, 3, 4]);
+        var second = new GroupChoice(Group(1, new(0, 0), "y", 10), new([0, 1, 2, 3], [0, 0, 0, 0, 20]), [0, 1, 2, 3, 4]);
+        Allocation.Step[] steps = [new(1, 3, 0), new(0, 4, 1), new(1, 4, 5)];
+        // Five units are asked for: three of the second are cheap, and two of the four of the first are enough.
+        CollectionAssert.AreEqual(new[] { 2, 3 }, Allocation.Trim([first, second], steps, 2, counts => counts.Sum() >= 5));
+    }
+
+    [TestMethod]
+    public void Two_halves_that_agree_are_believed_and_chance_is_not()
+    {
+        double[] same = [1, 0.5, 0.2, 0.5, 1, -0.3, 0.2, -0.3, 1];
+        Assert.AreEqual(1, SeenMoments.Agreement(same, same, 3, oneHalf: true), 1e-12);
+        double[] one = [1, 0.4, 0, 0.4, 1, 0, 0, 0, 1], other = [1, 0, 0.4, 0, 1, 0, 0.4, 0, 1];
+        Assert.AreEqual(0, SeenMoments.Agreement(one, other, 3, oneHalf: false), 1e-12);
+        // r = 0.4 and 0.2 for one pair: of one half 0.08 / 0.16, of the mean 0.08 / 0.09.
+        double[] a = [1, 0.4, 0.4, 1], b = [1, 0.2, 0.2, 1];
+        Assert.AreEqual(0.5, SeenMoments.Agreement(a, b, 2, oneHalf: true), 1e-12);
+        Assert.AreEqual(0.08 / 0.09, SeenMoments.Agreement(a, b, 2, oneHalf: false), 1e-12);
+    }
+
+    [TestMethod]
     public void Widths_are_multiples_of_what_the_runtime_likes()
     {
         CollectionAssert.AreEqual(new[] { 0, 8, 16, 24, 32, 40, 48 }, GroupChoice.Allowed(64, 1, 8, 0.75));

@@ -92,6 +92,28 @@ internal static class Allocation
         return high;
     }
 
+    /// <summary>
+    /// Takes back what the steps take too much: the last one of each group, the dearest group first, is made as small as the target allows. A step
+    /// may take half of a group, and a target lies anywhere between two steps.
+    /// </summary>
+    /// <param name="choices">The groups.</param>
+    /// <param name="steps">The steps.</param>
+    /// <param name="count">How many were taken.</param>
+    /// <param name="reached">Whether counts reach the target; monotone in each.</param>
+    public static int[] Trim(IReadOnlyList<GroupChoice> choices, IReadOnlyList<Step> steps, int count, Func<int[], bool> reached)
+    {
+        const int MostGroups = 8;
+        var counts = After(choices, steps, count);
+        foreach (var choice in steps.Take(count).Reverse().Select(s => s.Choice).Distinct().Take(MostGroups).ToList())
+        {
+            int[] smaller = [.. choices[choice].Counts.Where(k => k <= counts[choice])];
+            var least = Least(smaller.Length - 1, n => reached([.. counts.Select((k, i) => i == choice ? smaller[n] : k)]));
+            counts[choice] = smaller[least ?? smaller.Length - 1];
+        }
+
+        return counts;
+    }
+
     private static double Slope((int Count, double Saving, double Loss) from, (int Count, double Saving, double Loss) to) =>
         to.Saving > from.Saving ? (to.Loss - from.Loss) / (to.Saving - from.Saving) : double.PositiveInfinity;
 }
