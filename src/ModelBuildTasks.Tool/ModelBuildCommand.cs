@@ -10,6 +10,7 @@ internal static class ModelBuildCommand
     {
         CompressVerb.Create(terminal),
         InspectVerb.Create(terminal),
+        PlanVerb.Create(terminal),
         ValidateVerb.Create(terminal),
     };
 

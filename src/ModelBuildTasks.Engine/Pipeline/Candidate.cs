@@ -49,13 +49,27 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
 {
     private readonly List<PassReport> _reports = [];
 
+    /// <summary>Measures a written model in the middle of a chain; null for chains whose parts are not looked at.</summary>
+    public Func<Candidate, IReadOnlyList<MetricReport>>? Prefix { get; init; }
+
     /// <exception cref="ModelBuildException">A pass failed, or the file cannot be written.</exception>
     public Candidate Make(string path)
     {
         var cleaned = Run("clean-up", original.Model, bench.CleanUp);
         var results = new List<PassResult> { cleaned };
-        foreach (var pass in target.Passes)
+        var prunes = target.Passes.Any(p => p is PrunePlan);
+        if (prunes)
+            Count(cleaned.Model);
+        for (var i = 0; i < target.Passes.Count; i++)
+        {
+            var pass = target.Passes[i];
             results.Add(Run(pass.Name, results[^1].Model, (model, c) => bench.Apply(model, pass, c)));
+            // What quantized weights are is told by bytes alone.
+            if (prunes && target.Passes.Take(i + 1).All(p => p is PrunePlan))
+                Count(results[^1].Model);
+            if (prunes && i < target.Passes.Count - 1 && Prefix is not null)
+                Measure(results[^1].Model, path);
+        }
 
         say("write", "writing the model", null);
         var layers = Layers.Merge(results);
@@ -76,6 +90,22 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         Discard(made);
         original.CopyTo(path, bench.InlineLimit, cancellation);
         return made with { Outcome = "original", Reason = why, Layers = Layers.GivenUp(layers, "given up: the result was not smaller") };
+    }
+
+    private void Count(OnnxModel model) => _reports[^1] = _reports[^1] with { Cost = PassCosts.Of(model, context) };
+
+    private void Measure(OnnxModel model, string path)
+    {
+        var prefix = new Candidate { Path = path, Outcome = "compressed" };
+        ModelWriter.Save(model, path, bench.InlineLimit);
+        try
+        {
+            _reports[^1] = _reports[^1] with { Metrics = Prefix!(prefix) };
+        }
+        finally
+        {
+            Discard(prefix);
+        }
     }
 
     /// <summary>Whether a result is smaller than the original where it counts: in the file, or behind the package's encoder.</summary>

@@ -59,8 +59,14 @@ internal sealed class Measuring
     }
 
     /// <summary>Runs both models. Without data that runs there are only the sizes, unless a gate asks for more.</summary>
+    /// <param name="original">The original.</param>
+    /// <param name="candidate">The written file.</param>
+    /// <param name="threads">Threads of a run for metrics.</param>
+    /// <param name="latency">Whether models are timed; null where a gate asks for it.</param>
+    /// <param name="say">Told what is done.</param>
+    /// <param name="cancellation">Stops it.</param>
     /// <exception cref="ModelBuildException">MBT2004, MBT2005: a model does not run; MBT1021, MBT1023: a gate cannot be measured on this data.</exception>
-    public Measurements Measure(Original original, Candidate candidate, int threads, bool latency, Action<string, string, double?> say, CancellationToken cancellation)
+    public Measurements Measure(Original original, Candidate candidate, int threads, bool? latency, Action<string, string, double?> say, CancellationToken cancellation)
     {
         Measurements measured;
         if (Data is not null && _random)
@@ -75,11 +81,11 @@ internal sealed class Measuring
         {
             var validator = new Validator(original.Files[0], candidate.Path, new(_plan.Gates, threads)
             {
-                Latency = latency,
+                Latency = latency == true,
                 Progress = done => say("validate", $"validate on {Data!.Description} {GateText.Percent(done, 0)}", done),
             });
             measured = validator.Measure(Data!, cancellation);
-            if (latency || _plan.Gates.Any(g => g.Metric == Metric.Latency))
+            if (latency ?? _plan.Gates.Any(g => g.Metric == Metric.Latency))
             {
                 say("latency", "timing both models in turn", null);
                 measured = measured with { Latency = validator.MeasureLatency(Data!, cancellation) };

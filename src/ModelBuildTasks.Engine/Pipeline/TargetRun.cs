@@ -98,12 +98,16 @@ internal sealed class TargetRun
             Threads = _request.Threads,
             Encoded = _target.Encoding != PackageEncoding.None,
         };
-        var candidate = new CandidateMaker(_target, original, context, _bench, Say, _cancellation).Make(path);
+        var candidate = new CandidateMaker(_target, original, context, _bench, Say, _cancellation)
+        {
+            Prefix = measuring is null || _target.Passes.Count < 2 ? null
+                : part => GateCheck.Judge(_target.Name, _target.Location, measuring.Measure(original, part, _request.Threads, latency: false, Say, _cancellation), []).Report.Metrics,
+        }.Make(path);
         _report = _report with { Passes = candidate.Passes, Layers = candidate.Layers };
         if (_request.Check)
             CheckThatItLoads(candidate, original);
         Pack(candidate);
-        var measured = measuring?.Measure(original, candidate, _request.Threads, _request.MeasureLatency, Say, _cancellation);
+        var measured = measuring?.Measure(original, candidate, _request.Threads, _request.MeasureLatency ? true : null, Say, _cancellation);
         if (_target.OnFailure == OnFailure.Original && measured is not null && Judge(measured)!.Failures is [var first, ..])
         {
             candidate = PutOriginalBack(candidate, original, first);
@@ -117,7 +121,7 @@ internal sealed class TargetRun
                 trial =>
                 {
                     Pack(trial);
-                    return measuring!.Measure(original, trial, _request.Threads, _request.MeasureLatency, Say, _cancellation);
+                    return measuring!.Measure(original, trial, _request.Threads, _request.MeasureLatency ? true : null, Say, _cancellation);
                 },
                 m => Judge(m)!.Failures, _target.Location).Run(candidate, measured, folder.Path);
             if (relaxed.Candidate is { } kept)

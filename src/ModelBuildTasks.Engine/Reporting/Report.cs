@@ -61,7 +61,24 @@ public sealed record ArtifactFile(string Path, string Sha256, long Size, long Pa
 /// <param name="Name">The pass's name.</param>
 /// <param name="Seconds">How long it took.</param>
 /// <param name="Summary">One line for people.</param>
-public sealed record PassReport(string Name, double Seconds, string Summary);
+public sealed record PassReport(string Name, double Seconds, string Summary)
+{
+    /// <summary>What the model costs behind this pass; given where a target prunes.</summary>
+    public ModelCostReport? Cost { get; init; }
+
+    /// <summary>How well the model does behind this pass, on the validation data; given for the passes of a chain that prunes, but for the last, which <see cref="TargetReport.Validation"/> is about.</summary>
+    public IReadOnlyList<MetricReport> Metrics { get; init; } = [];
+}
+
+/// <summary>What a model costs. Zeros are counted apart: they take the room and the time of any other value until something stores them smaller.</summary>
+/// <param name="Parameters">Elements of its weights, zeros among them.</param>
+/// <param name="Zeros">Weights that are exactly zero.</param>
+/// <param name="Macs">Multiply-accumulates of a run on one sample; 0 where shapes are unknown.</param>
+/// <param name="Bytes">Bytes of the model's file, as its weights are stored then.</param>
+/// <param name="DenseBytes">Bytes that the weights would take in float32, zeros included.</param>
+/// <param name="EncodedBytes">Bytes of the file behind Brotli, where the package is encoded; for large files an estimate.</param>
+/// <param name="PredictedMs">Milliseconds of a run by the runtime's cost table, in float; null where it has none.</param>
+public sealed record ModelCostReport(long Parameters, long Zeros, long Macs, long Bytes, long DenseBytes, long? EncodedBytes, double? PredictedMs);
 
 /// <summary>The checks against the original.</summary>
 public sealed record ValidationReport
