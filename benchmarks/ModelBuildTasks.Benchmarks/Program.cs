@@ -14,7 +14,7 @@ switch (args)
     case ["half", var data, ..]:
         return HalfTable.Write(data, args.ElementAtOrDefault(2));
     case ["surgery", var data, ..]:
-        return SurgeryTable.Write(data, args.ElementAtOrDefault(2) is var model and not "all" ? model : null, args.Contains("--details"));
+        return SurgeryTable.Write(data, args.ElementAtOrDefault(2) is var one and not "all" ? one : null, args.Contains("--details"));
     case ["calibration", var data, ..]:
         return CalibrationTable.Write(data, args.ElementAtOrDefault(2));
     case ["palettes", var data, ..]:

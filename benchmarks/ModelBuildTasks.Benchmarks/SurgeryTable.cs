@@ -34,12 +34,12 @@ internal static class SurgeryTable
         var model = Cleanup.Run(original, new PassContext(plan.Runtime, [])).Model;
         var shapes = ValueTypes.Infer(model);
         var analysis = ChannelAnalysis.Of(model, shapes);
-        var inputs = DatasetFactory.Open(plan.Calibration!, original).First().Inputs;
+        var inputs = DatasetFactory.Open(plan.Calibration!, original).Batches().First().Inputs;
         var proof = new Proof(model, analysis, inputs);
         var (largest, failures, proved) = (0.0, new List<string>(), new List<ChannelGroup>());
         foreach (var group in analysis.Groups.Where(g => g.Units > 1))
         {
-            var difference = proof.Difference(new Dictionary<int, IReadOnlyList<int>> { [group.Id] = Half(group) }, out var message);
+            var difference = proof.Difference(new Dictionary<int, IReadOnlyList<int>> { [group.Id] = Odd(group) }, out var message);
             largest = Math.Max(largest, difference);
             if (difference <= Tolerance)
                 proved.Add(group);
@@ -52,7 +52,7 @@ internal static class SurgeryTable
             }
         }
 
-        var all = proof.Difference(proved.ToDictionary(g => g.Id, Half), out var whole);
+        var all = proof.Difference(proved.ToDictionary(g => g.Id, Odd), out var whole);
         if (whole is not null || all > Tolerance)
             failures.Add($"all at once: {whole ?? all.ToString("G3", CultureInfo.InvariantCulture)}");
         var branches = analysis.Branches.Count(b => proof.Branch(b, failures));
@@ -63,7 +63,7 @@ internal static class SurgeryTable
         return failures.Count == 0;
     }
 
-    private static IReadOnlyList<int> Half(ChannelGroup group) => [.. Enumerable.Range(0, group.Units).Where(u => u % 2 == 1)];
+    private static IReadOnlyList<int> Odd(ChannelGroup group) => [.. Enumerable.Range(0, group.Units).Where(u => u % 2 == 1)];
 
     /// <summary>The share of float parameters that are on an axis of a proved group.</summary>
     private static double Share(OnnxModel model, IReadOnlyList<ChannelGroup> groups)
@@ -100,7 +100,7 @@ internal static class SurgeryTable
             {
                 UnitMask.Apply(dead, analysis, removed);
                 ChannelSurgery.Remove(cut, analysis, removed);
-                if (cut.Graph.Initializer.Sum(cut.ByteLength) + 0 >= model.Graph.Initializer.Sum(model.ByteLength) && removed.Count > 0 && cut.Graph.WithBodies().Count() == 1)
+                if (Floats(cut) >= Floats(model))
                     message = "nothing became smaller";
                 return message is null ? Compare(Run(dead), Run(cut)) : double.PositiveInfinity;
             }
@@ -136,6 +136,9 @@ internal static class SurgeryTable
                 return false;
             }
         }
+
+        private static long Floats(OnnxModel candidate) => GraphEdit.Indexes(candidate)
+            .Sum(i => GraphEdit.Definitions(i.Graph).Sum(n => i.Constant(n) is { } tensor && ElementTypes.IsFloat((DataType)tensor.DataType) ? ElementTypes.Count(tensor.Dims) : 0));
 
         private IReadOnlyDictionary<string, Tensor> Run(OnnxModel candidate)
         {

@@ -102,6 +102,9 @@ internal sealed class GroupBuilder
     {
         foreach (var kind in new[] { "heads", "hidden", "width" })
         {
+            // An addition of two parts of one node's channels makes no residual stream.
+            if (kind == "width" && producers.Count < 2)
+                continue;
             if (_labelling.Kinds[kind].Any(c => c >= 0 && Class(c) is { } root && classes.Contains(root)))
                 return kind;
         }

@@ -85,6 +85,13 @@ internal static class RecurrentRules
             return;
         }
 
+        // Directions, and of a state the batch.
+        for (var other = 0; other < layout.Rank; other++)
+        {
+            if (other != axis && other < 2)
+                visit.Pin(layout, other, "it is a direction or its batch");
+        }
+
         visit.Role(layout, axis, role);
         var times = (int)layout.Length(axis) / hidden.Length;
         visit.Tie(layout, axis, new Layout([[Atom.Of(Block.Of([.. Enumerable.Range(0, times).SelectMany(_ => hidden)]))]]), 0, State);
