@@ -9,6 +9,9 @@ namespace ModelBuildTasks.Engine.Passes.Pruning.Structured.Rules;
 /// </summary>
 internal static class ConvolutionRules
 {
+    /// <summary>Why the spatial axes of a kernel stay. Nobody expects them to go, and no report says so.</summary>
+    public const string Window = "it is the window of a convolution";
+
     private const string Reads = "it reads channels that cannot shrink";
 
     public static bool Apply(Visit visit)
@@ -23,7 +26,7 @@ internal static class ConvolutionRules
         }
 
         for (var axis = 2; axis < weight.Rank; axis++)
-            visit.Pin(weight, axis, "it is the window of a convolution");
+            visit.Pin(weight, axis, Window);
         var transposed = visit.Node.OpType == "ConvTranspose";
         var groups = (int)visit.Node.Int("group", 1);
         var (inputs, outputs) = transposed ? (0, 1) : (1, 0);

@@ -9,6 +9,9 @@ namespace ModelBuildTasks.Engine.Passes.Pruning.Structured.Rules;
 /// </summary>
 internal static class RecurrentRules
 {
+    /// <summary>Why the axes of directions stay, see <see cref="ConvolutionRules.Window"/>.</summary>
+    public const string Direction = "it is a direction, or the batch of a state";
+
     private const string State = "the initial state, or what belongs to each hidden state, cannot shrink";
 
     public static bool Apply(Visit visit)
@@ -24,7 +27,7 @@ internal static class RecurrentRules
         visit.Pin(input, 0, "it steps along it");
         visit.Pin(input, 1, "it is its batch");
         foreach (var weight in new[] { w, r })
-            visit.Pin(weight, 0, "it is a direction");
+            visit.Pin(weight, 0, Direction);
         Read(visit, input, w);
         var size = hidden.Length;
         Repeated(visit, w, 1, hidden, SliceRole.Producer);
@@ -89,7 +92,7 @@ internal static class RecurrentRules
         for (var other = 0; other < layout.Rank; other++)
         {
             if (other != axis && other < 2)
-                visit.Pin(layout, other, "it is a direction or its batch");
+                visit.Pin(layout, other, Direction);
         }
 
         visit.Role(layout, axis, role);
