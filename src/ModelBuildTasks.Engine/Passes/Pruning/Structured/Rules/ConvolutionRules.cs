@@ -18,7 +18,8 @@ internal static class ConvolutionRules
     {
         if (visit.Node.OpType is not ("Conv" or "ConvTranspose"))
             return false;
-        var (input, weight) = (visit.Simple(0, a => a == 1 ? 1 : 0), visit.Simple(1));
+        var weight = visit.Simple(1);
+        var input = visit.Simple(0, weight.Rank, a => a == 1 ? 1 : 0);
         for (var axis = 0; axis < input.Rank; axis++)
         {
             if (axis > 1)

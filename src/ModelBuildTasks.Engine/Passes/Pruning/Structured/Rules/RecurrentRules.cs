@@ -21,7 +21,7 @@ internal static class RecurrentRules
         // No runtime of ours takes the batch first.
         if (gates == 0 || node.Int("layout") != 0)
             return false;
-        var (input, w, r) = (visit.Simple(0, a => a == 2 ? 1 : 0), visit.Simple(1), visit.Simple(2));
+        var (input, w, r) = (visit.Simple(0, 3, a => a == 2 ? 1 : 0), visit.Simple(1), visit.Simple(2));
         if (input.Rank != 3 || w.Rank != 3 || r.Rank != 3 || r.Length(2) is not (> 1 and < int.MaxValue) || visit.CellsOf(r, 2) is not { } hidden)
             return false;
         visit.Pin(input, 0, "it steps along it");
