@@ -94,6 +94,18 @@ public sealed class TransformerSurgeryTests
     }
 
     [TestMethod]
+    public void Norms_within_a_head_leave_heads_to_go()
+    {
+        var model = Sequence().Linear("x", "q", Width, 12).Linear("x", "k", Width, 12).Linear("x", "v", Width, 12).Ints("heads", 0, 0, 3, 4).Random("qg", 60, 4).Random("kg", 61, 4);
+        foreach (var name in new[] { "q", "k" })
+            model.Node("Reshape", $"{name},heads", name + "r").Node("LayerNormalization", $"{name}r,{name}g", name + "n", ("axis", -1));
+        model.Node("Transpose", "qn", "Q", ("perm", new[] { 0, 2, 1, 3 })).Node("Transpose", "kn", "K", ("perm", new[] { 0, 2, 3, 1 }));
+        Heads(model, "v", "V", 0, 2, 1, 3);
+        Attend(model, 12).Linear("joined", "y", 12, 5).Output("y");
+        Assert.AreEqual(3, Check(model, _runs).Groups.Single().Units);
+    }
+
+    [TestMethod]
     public void Shapes_that_are_computed_at_run_time_are_understood()
     {
         var model = Sequence().Linear("x", "q", Width, 12).Linear("x", "k", Width, 12).Linear("x", "v", Width, 12).Longs("i0", [], 0).Longs("i1", [], 1).Ints("axis0", 0).Ints("three", 3).Ints("four", 4)

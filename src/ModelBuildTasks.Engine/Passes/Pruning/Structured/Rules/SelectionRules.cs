@@ -197,7 +197,8 @@ internal static class SelectionRules
         var axis = visit.Layout(0).Axis(visit.Node.Int("axis", 1));
         if (axis < 0 || inputs.Any(i => visit.Layout(i).Rank != rank))
             return false;
-        var layouts = inputs.Select(i => visit.Simple(i, a => a == axis ? 0 : 1)).ToList();
+        // Split axes beside the one that is put end to end may stay split.
+        var layouts = inputs.Select(visit.Layout).Select(l => l.Axes[axis].Any(t => t.Block is { IsJoint: true }) ? visit.Separate(l, a => a == axis ? 0 : 1) : l).ToList();
         var others = ElementwiseRules.Broadcast(visit, [.. layouts.Select(l => l.With(axis))]);
         var parts = layouts.Select(l => (Cells: visit.CellsOf(l, axis), Length: l.Length(axis))).ToList();
         var atoms = Array.Empty<Atom>();
