@@ -1,5 +1,6 @@
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Pruning.Structured.Labels;
+using ModelBuildTasks.Engine.Passes.Pruning.Structured.Rules;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes.Pruning.Structured;
@@ -19,7 +20,7 @@ internal static class BarrierReport
             // An element is held back when it is on every one of its axes.
             var pins = axes.Select(cells => (cells ?? []).Select(labelling.Cells.Pin).ToList()).ToList();
             var stuck = pins.Aggregate(1L, (p, axis) => p * (axis.Count == 0 ? 1 : axis.Count(b => b >= 0)));
-            foreach (var barrier in pins.SelectMany(p => p).Where(b => b >= 0).Distinct())
+            foreach (var barrier in pins.SelectMany(p => p).Where(b => b >= 0 && labelling.Barriers[b].Reason is not (ConvolutionRules.Window or RecurrentRules.Direction)).Distinct())
             {
                 if (!held.TryGetValue(barrier, out var entry))
                     held[barrier] = entry = (new SortedSet<string>(StringComparer.Ordinal), 0);

@@ -11,6 +11,7 @@ internal static class BranchSearch
     public static IReadOnlyList<ResidualBranch> Find(Labelling labelling, IReadOnlyDictionary<string, ValueDescription> shapes)
     {
         var branches = new List<ResidualBranch>();
+        var sample = UnitWork.Sample(shapes);
         foreach (var scope in labelling.Scopes)
         {
             var graph = scope.Index.Graph;
@@ -28,7 +29,7 @@ internal static class BranchSearch
                         continue;
                     var address = new NodeAddress(scope.Number, places[join]);
                     branches.Add(new(branches.Count, graph.Node[first].DisplayName(), address, shortcut, [.. nodes.Select(i => new NodeAddress(scope.Number, i))],
-                        Parameters(scope, nodes), nodes.Sum(i => NodeWork.Macs(graph.Node[i], One(shapes)))));
+                        Parameters(scope, nodes), nodes.Sum(i => NodeWork.Macs(graph.Node[i], sample))));
                 }
             }
         }
@@ -92,7 +93,4 @@ internal static class BranchSearch
         return all.SelectMany(GraphIndex.Reads).Distinct().Where(n => scope.Index.Consumers(n).All(all.Contains))
             .Sum(n => scope.Index.Constant(n) is { } tensor && ElementTypes.IsFloat((TensorProto.Types.DataType)tensor.DataType) ? ElementTypes.Count(tensor.Dims) : 0);
     }
-
-    private static Dictionary<string, ValueDescription> One(IReadOnlyDictionary<string, ValueDescription> shapes) =>
-        shapes.ToDictionary(s => s.Key, s => s.Value.Shape is { Length: > 0 } shape && shape[0] < 0 ? s.Value with { Shape = [1, .. shape[1..]] } : s.Value);
 }

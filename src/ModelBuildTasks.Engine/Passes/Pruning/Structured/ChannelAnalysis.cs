@@ -13,11 +13,12 @@ internal sealed record ChannelAnalysis(IReadOnlyList<ChannelGroup> Groups, IRead
     /// <summary>Analyses a model that <see cref="Cleanup"/> has been over.</summary>
     /// <param name="model">The model; it stays as it is.</param>
     /// <param name="shapes">Values by name, see <see cref="ValueTypes"/>; free dimensions are unknown.</param>
-    public static ChannelAnalysis Of(OnnxModel model, IReadOnlyDictionary<string, ValueDescription> shapes)
+    /// <param name="observed">The same of a run, where there was one: multiply-accumulates are counted with what is free in <paramref name="shapes"/>.</param>
+    public static ChannelAnalysis Of(OnnxModel model, IReadOnlyDictionary<string, ValueDescription> shapes, IReadOnlyDictionary<string, ValueDescription>? observed = null)
     {
         var labelling = Labelling.Of(model, shapes);
-        var groups = new GroupBuilder(labelling, new UnitWork(labelling, shapes)).Build();
-        return new([.. groups.Select(g => g.Group)], BarrierReport.Of(labelling), BranchSearch.Find(labelling, shapes))
+        var groups = new GroupBuilder(labelling, new UnitWork(labelling, observed ?? shapes)).Build();
+        return new([.. groups.Select(g => g.Group)], BarrierReport.Of(labelling), BranchSearch.Find(labelling, observed ?? shapes))
         {
             Labelling = labelling,
             Classes = [.. groups.Select(g => g.Classes)],

@@ -61,13 +61,13 @@ internal enum SliceRole
     /// <summary>A weight whose columns read the units.</summary>
     Consumer,
 
-    /// <summary>Added to the units: a bias. Zero is what a removed unit has.</summary>
+    /// <summary>Added to the units or put beside others: a bias. Zero is what a removed unit has.</summary>
     Offset,
 
     /// <summary>Multiplied with the units, one by one: a norm's scale, a depthwise kernel.</summary>
     Scale,
 
-    /// <summary>Anything else that has an element a unit.</summary>
+    /// <summary>Anything else that has an element a unit: a divisor, a variance, an initial state. Zero may mean something else there.</summary>
     Other,
 }
 

@@ -10,6 +10,7 @@ internal sealed class GroupBuilder
     private readonly Labelling _labelling;
     private readonly UnitWork _work;
     private readonly NodeMap _map;
+    private readonly List<(int Graph, string Tensor)> _tensors = [];
 
     // For each class that can go: its indices on axes of constants.
     private readonly SortedDictionary<int, SortedDictionary<Place, List<int>>> _classes = [];
@@ -21,6 +22,7 @@ internal sealed class GroupBuilder
         (_labelling, _work, _map) = (labelling, work, new NodeMap(labelling.Model));
         foreach (var ((graph, tensor), axes) in labelling.Constants)
         {
+            _tensors.Add((graph, tensor));
             for (var axis = 0; axis < axes.Length; axis++)
             {
                 for (var i = 0; i < axes[axis]?.Length; i++)
@@ -29,7 +31,7 @@ internal sealed class GroupBuilder
                         continue;
                     if (!_classes.TryGetValue(root, out var places))
                         _classes[root] = places = [];
-                    var place = new Place(graph, tensor, axis);
+                    var place = new Place(_tensors.Count - 1, axis);
                     if (!places.TryGetValue(place, out var indices))
                         places[place] = indices = [];
                     indices.Add(i);
@@ -77,7 +79,7 @@ internal sealed class GroupBuilder
     private ChannelGroup Group(int[] classes, int id)
     {
         var slices = classes.SelectMany(c => _classes[c].Keys).Distinct().Order()
-            .Select(p => new ParameterSlice(p.Graph, p.Tensor, p.Axis, _labelling.Roles.GetValueOrDefault(new(p.Graph, p.Tensor, p.Axis), SliceRole.Other),
+            .Select(p => new ParameterSlice(_tensors[p.Tensor].Graph, _tensors[p.Tensor].Tensor, p.Axis, Role(p),
                 [.. classes.Select(c => _classes[c].TryGetValue(p, out var list) ? list.ToArray() : [])])).ToList();
         var consumers = classes.SelectMany(c => Notes(_consumed, c)).Distinct().Order().Select(n => Consumer(n, classes)).ToList();
         var producers = classes.SelectMany(c => Notes(_produced, c)).Distinct().Order().Select(n => Producer(n, classes)).ToList();
@@ -98,10 +100,15 @@ internal sealed class GroupBuilder
         };
     }
 
+    private SliceRole Role(Place place) => _labelling.Roles.GetValueOrDefault(new(_tensors[place.Tensor].Graph, _tensors[place.Tensor].Tensor, place.Axis), SliceRole.Offset);
+
     private string Kind(HashSet<int> classes, IReadOnlyList<ProducerSlice> producers)
     {
         foreach (var kind in new[] { "heads", "hidden", "width" })
         {
+            // An addition of two parts of one node's channels makes no residual stream.
+            if (kind == "width" && producers.Count < 2)
+                continue;
             if (_labelling.Kinds[kind].Any(c => c >= 0 && Class(c) is { } root && classes.Contains(root)))
                 return kind;
         }
@@ -130,10 +137,9 @@ internal sealed class GroupBuilder
             .Select(p => _labelling.Barriers[p]).Select(b => $"{b.Op} '{b.Node}': {b.Reason}"),
     ];
 
-    /// <summary>An axis of a constant, in an order that does not depend on who asks.</summary>
-    private readonly record struct Place(int Graph, string Tensor, int Axis) : IComparable<Place>
+    /// <summary>An axis of a constant. Constants are in the order in which nodes read them: no name decides.</summary>
+    private readonly record struct Place(int Tensor, int Axis) : IComparable<Place>
     {
-        public int CompareTo(Place other) => Graph != other.Graph ? Graph.CompareTo(other.Graph)
-            : string.CompareOrdinal(Tensor, other.Tensor) is not 0 and var order ? order : Axis.CompareTo(other.Axis);
+        public int CompareTo(Place other) => (Tensor, Axis).CompareTo((other.Tensor, other.Axis));
     }
 }

@@ -16,8 +16,7 @@ internal sealed class UnitWork
     public UnitWork(Labelling labelling, IReadOnlyDictionary<string, ValueDescription> shapes)
     {
         _labelling = labelling;
-        // Of a free first axis one sample counts.
-        var one = shapes.ToDictionary(s => s.Key, s => s.Value.Shape is { Length: > 0 } shape && shape[0] < 0 ? s.Value with { Shape = [1, .. shape[1..]] } : s.Value);
+        var one = Sample(shapes);
         foreach (var scope in labelling.Scopes)
         {
             foreach (var node in scope.Index.Graph.Node)
@@ -41,6 +40,10 @@ internal sealed class UnitWork
                 _shared[labelling.Cells.Find(cell)] = _shared.GetValueOrDefault(labelling.Cells.Find(cell)) + macs / cells.Length;
         }
     }
+
+    /// <summary>The shapes with 1 for a first axis that is free: one sample counts.</summary>
+    public static IReadOnlyDictionary<string, ValueDescription> Sample(IReadOnlyDictionary<string, ValueDescription> shapes) =>
+        shapes.ToDictionary(s => s.Key, s => s.Value.Shape is { Length: > 0 } shape && shape[0] < 0 ? s.Value with { Shape = [1, .. shape[1..]] } : s.Value);
 
     /// <summary>Elements of the constants that go with a unit; an element on two of its axes counts once.</summary>
     public long Parameters(IReadOnlyList<ParameterSlice> slices, int unit) => Cut(slices, unit, _ => 1);

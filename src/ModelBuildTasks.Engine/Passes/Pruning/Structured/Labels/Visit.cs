@@ -29,6 +29,10 @@ internal sealed class Visit(Labelling labelling, Scope scope, NodeProto? node)
     /// <param name="preference">For each axis, how much its parts are wanted as units; the largest part where that does not decide.</param>
     public Layout Simple(int input, Func<int, int>? preference = null) => Separate(Layout(input), preference);
 
+    /// <summary>The same where the operator itself says how many axes there are.</summary>
+    public Layout Simple(int input, int rank, Func<int, int> preference) =>
+        Label(input).Layout is null ? Labels.Layout.Opaque(Enumerable.Repeat(-1L, rank)) : Simple(input, preference);
+
     public bool IsZero(int input) => Label(input).IsZero;
 
     public void Set(int output, Layout? layout, bool isZero = false)

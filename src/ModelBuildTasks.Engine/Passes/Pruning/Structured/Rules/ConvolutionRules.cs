@@ -9,13 +9,17 @@ namespace ModelBuildTasks.Engine.Passes.Pruning.Structured.Rules;
 /// </summary>
 internal static class ConvolutionRules
 {
+    /// <summary>Why the spatial axes of a kernel stay. Nobody expects them to go, and no report says so.</summary>
+    public const string Window = "it is the window of a convolution";
+
     private const string Reads = "it reads channels that cannot shrink";
 
     public static bool Apply(Visit visit)
     {
         if (visit.Node.OpType is not ("Conv" or "ConvTranspose"))
             return false;
-        var (input, weight) = (visit.Simple(0, a => a == 1 ? 1 : 0), visit.Simple(1));
+        var weight = visit.Simple(1);
+        var input = visit.Simple(0, weight.Rank, a => a == 1 ? 1 : 0);
         for (var axis = 0; axis < input.Rank; axis++)
         {
             if (axis > 1)
@@ -23,7 +27,7 @@ internal static class ConvolutionRules
         }
 
         for (var axis = 2; axis < weight.Rank; axis++)
-            visit.Pin(weight, axis, "it is the window of a convolution");
+            visit.Pin(weight, axis, Window);
         var transposed = visit.Node.OpType == "ConvTranspose";
         var groups = (int)visit.Node.Int("group", 1);
         var (inputs, outputs) = transposed ? (0, 1) : (1, 0);

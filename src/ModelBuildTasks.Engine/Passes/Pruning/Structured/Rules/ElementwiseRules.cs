@@ -51,7 +51,7 @@ internal static class ElementwiseRules
         var rank = operands.Max(o => o.Rank);
         // All of one rank from here on.
         operands = [.. operands.Select(o => new Layout([.. Enumerable.Repeat<IReadOnlyList<Atom>>([], rank - o.Rank), .. o.Axes]))];
-        if (operands.Any(o => o.IsJoint) && !JointsAgree(visit, operands))
+        if (operands.Any(o => o.IsJoint) && !JointsAgree(operands))
             operands = [.. operands.Select(o => visit.Separate(o, axis => operands.Count(other => other.Axes[axis].Count > 0) == 1 ? 1 : 0))];
         return new Layout([.. Enumerable.Range(0, rank).Select(axis => Axis(visit, [.. operands.Where(o => o.Axes[axis].Count > 0)], axis))]);
     }
@@ -83,9 +83,8 @@ internal static class ElementwiseRules
             : p.First.Size == p.Second.Size && p.First.Block is not null && p.Second.Block is not null && p.First.Part == p.Second.Part && p.First.Block.Sizes.SequenceEqual(p.Second.Block.Sizes));
 
     /// <summary>Whether split axes can stay as they are: all other operands have them, too, or length 1 there.</summary>
-    private static bool JointsAgree(Visit visit, IReadOnlyList<Layout> operands)
+    private static bool JointsAgree(IReadOnlyList<Layout> operands)
     {
-        _ = visit;
         var joint = operands.First(o => o.IsJoint);
         foreach (var axis in Enumerable.Range(0, joint.Rank).Where(a => joint.Axes[a].Any(t => t.Block is { IsJoint: true })))
         {
@@ -107,11 +106,11 @@ internal static class ElementwiseRules
                 visit.Labelling.Kinds["width"].UnionWith(block.Cells);
         }
 
-        foreach (var i in inputs.Where(i => IsConstant(visit, i)))
+        var role = node.OpType is "Mul" or "PRelu" ? SliceRole.Scale : node.OpType is "Add" or "Sub" or "Sum" or "Mean" or "Max" or "Min" or "Where" ? SliceRole.Offset : SliceRole.Other;
+        foreach (var layout in inputs.Select(visit.Layout))
         {
-            var layout = visit.Layout(i);
             for (var axis = 0; axis < layout.Rank; axis++)
-                visit.Role(layout, axis, node.OpType is "Add" or "Sub" or "Sum" ? SliceRole.Offset : node.OpType is "Mul" or "PRelu" ? SliceRole.Scale : SliceRole.Other);
+                visit.Role(layout, axis, role);
         }
     }
 

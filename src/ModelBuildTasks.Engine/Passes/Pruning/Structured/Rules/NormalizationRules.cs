@@ -28,8 +28,8 @@ internal static class NormalizationRules
                 return true;
             case "Softmax" or "LogSoftmax" or "Hardmax" or "LpNormalization" or "CumSum":
                 // Before version 13 all axes from the given one on were one.
-                var input = visit.Simple(0);
-                var axis = node.OpType == "CumSum" ? visit.Labelling.Integers(visit.Scope, node.InputOrEmpty(1)) is [var given] ? input.Axis(given) : -1 : input.Axis(node.Int("axis", -1));
+                var axis = node.OpType == "CumSum" ? visit.Labelling.Integers(visit.Scope, node.InputOrEmpty(1)) is [var given] ? visit.Layout(0).Axis(given) : -1 : visit.Layout(0).Axis(node.Int("axis", -1));
+                var input = visit.Simple(0, a => a == axis ? 0 : 1);
                 if (axis < 0 || visit.Labelling.Model.Opset < 13)
                     visit.PinAll(input, visit.Barrier(Statistics));
                 else
@@ -91,8 +91,8 @@ internal static class NormalizationRules
 
     private static void LayerNormalization(Visit visit)
     {
-        var input = visit.Simple(0);
-        var first = input.Axis(visit.Node.Int("axis", -1));
+        var first = visit.Layout(0).Axis(visit.Node.Int("axis", -1));
+        var input = visit.Simple(0, a => a < first ? 1 : 0);
         for (var axis = first; axis < input.Rank; axis++)
         {
             if (first < input.Rank - 1 || !visit.IsZero(0))
@@ -118,7 +118,7 @@ internal static class NormalizationRules
     private static bool Reduce(Visit visit)
     {
         var node = visit.Node;
-        var input = visit.Simple(0);
+        var input = visit.Layout(0);
         var arg = node.OpType is "ArgMax" or "ArgMin";
         var given = arg ? [node.Int("axis")] : visit.Ints("axes", 1);
         if (given is null && !arg && visit.Has(1))
@@ -126,6 +126,7 @@ internal static class NormalizationRules
         if (given is null or [] && node.Int("noop_with_empty_axes") != 0)
             return false;
         var axes = given is null or [] ? [.. Enumerable.Range(0, input.Rank)] : given.Select(input.Axis).ToHashSet();
+        input = visit.Separate(input, a => axes.Contains(a) ? 0 : 1);
         foreach (var axis in axes.Where(a => input.Axes[a].Any(t => t.Block is not null)))
         {
             // Zeros add nothing to a sum, and to a mean what their number tells.

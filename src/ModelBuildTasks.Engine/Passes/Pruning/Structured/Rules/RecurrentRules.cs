@@ -9,6 +9,9 @@ namespace ModelBuildTasks.Engine.Passes.Pruning.Structured.Rules;
 /// </summary>
 internal static class RecurrentRules
 {
+    /// <summary>Why the axes of directions stay, see <see cref="ConvolutionRules.Window"/>.</summary>
+    public const string Direction = "it is a direction, or the batch of a state";
+
     private const string State = "the initial state, or what belongs to each hidden state, cannot shrink";
 
     public static bool Apply(Visit visit)
@@ -18,13 +21,13 @@ internal static class RecurrentRules
         // No runtime of ours takes the batch first.
         if (gates == 0 || node.Int("layout") != 0)
             return false;
-        var (input, w, r) = (visit.Simple(0, a => a == 2 ? 1 : 0), visit.Simple(1), visit.Simple(2));
+        var (input, w, r) = (visit.Simple(0, 3, a => a == 2 ? 1 : 0), visit.Simple(1), visit.Simple(2));
         if (input.Rank != 3 || w.Rank != 3 || r.Rank != 3 || r.Length(2) is not (> 1 and < int.MaxValue) || visit.CellsOf(r, 2) is not { } hidden)
             return false;
         visit.Pin(input, 0, "it steps along it");
         visit.Pin(input, 1, "it is its batch");
         foreach (var weight in new[] { w, r })
-            visit.Pin(weight, 0, "it is a direction");
+            visit.Pin(weight, 0, Direction);
         Read(visit, input, w);
         var size = hidden.Length;
         Repeated(visit, w, 1, hidden, SliceRole.Producer);
@@ -83,6 +86,13 @@ internal static class RecurrentRules
             visit.PinAll(layout, visit.Barrier(State));
             visit.Pin(hidden, visit.Barrier(State));
             return;
+        }
+
+        // Directions, and of a state the batch.
+        for (var other = 0; other < layout.Rank; other++)
+        {
+            if (other != axis && other < 2)
+                visit.Pin(layout, other, Direction);
         }
 
         visit.Role(layout, axis, role);

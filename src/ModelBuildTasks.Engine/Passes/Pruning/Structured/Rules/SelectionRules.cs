@@ -115,9 +115,7 @@ internal static class SelectionRules
         var layout = visit.Layout(0);
         if (Ranges(visit.Labelling, visit.Scope, visit.Node, layout) is not { } ranges)
         {
-            layout = visit.Simple(0);
-            visit.PinAll(layout, visit.Barrier(AtRunTime));
-            visit.Set(0, Layout.Opaque(visit.Labelling.Shape(visit.Node.Output[0]) ?? [.. Enumerable.Repeat(-1L, layout.Rank)]));
+            Unknown(visit);
             return true;
         }
 
@@ -139,6 +137,22 @@ internal static class SelectionRules
 
         visit.SetMoved(0, layout, visit.IsZero(0));
         return true;
+    }
+
+    /// <summary>Of a Slice whose ranges are computed, at least the axes may be known.</summary>
+    private static void Unknown(Visit visit)
+    {
+        var axes = visit.Ints("axes", 3);
+        var layout = visit.Simple(0, a => axes?.Any(x => x == a) == true ? 0 : 1);
+        var shape = visit.Labelling.Shape(visit.Node.Output[0]);
+        foreach (var axis in axes?.Select(layout.Axis) ?? Enumerable.Range(0, layout.Rank))
+        {
+            visit.Pin(layout, axis, AtRunTime);
+            var length = shape?.Length == layout.Rank ? shape[axis] : -1;
+            layout = layout.With(axis, length == 1 ? [] : [Atom.Opaque(length)]);
+        }
+
+        visit.SetMoved(0, layout, visit.IsZero(0));
     }
 
     private static bool Gather(Visit visit)
@@ -183,7 +197,8 @@ internal static class SelectionRules
         var axis = visit.Layout(0).Axis(visit.Node.Int("axis", 1));
         if (axis < 0 || inputs.Any(i => visit.Layout(i).Rank != rank))
             return false;
-        var layouts = inputs.Select(i => visit.Simple(i, a => a == axis ? 0 : 1)).ToList();
+        // Split axes beside the one that is put end to end may stay split.
+        var layouts = inputs.Select(visit.Layout).Select(l => l.Axes[axis].Any(t => t.Block is { IsJoint: true }) ? visit.Separate(l, a => a == axis ? 0 : 1) : l).ToList();
         var others = ElementwiseRules.Broadcast(visit, [.. layouts.Select(l => l.With(axis))]);
         var parts = layouts.Select(l => (Cells: visit.CellsOf(l, axis), Length: l.Length(axis))).ToList();
         var atoms = Array.Empty<Atom>();

@@ -22,6 +22,8 @@ internal sealed class Cut
     /// <summary>For each index of an axis, whether it stays; null where all of them do. The axis has a known length where some go.</summary>
     public bool[]? Kept(Layout layout, int axis)
     {
+        if (layout.Axes[axis].All(a => a.Block is null))
+            return null;
         bool[] mask = [true];
         var some = false;
         foreach (var atom in layout.Axes[axis])

@@ -87,13 +87,17 @@ internal static class SelectionSurgery
             node.SetInts("steps", 4, [.. whole.Select(w => w.Step)]);
         // What steps over indices no longer does so evenly.
         var read = node.Node.Output[0];
+        var added = new List<NodeProto>();
         foreach (var (axis, indices) in gathers)
         {
             // The value keeps its name behind the last of them: each one is put before those that came earlier.
             var between = node.Edit.Name(read);
-            node.Edit.Insert(node.Address, GraphExtensions.Node("Gather", [between, node.Edit.Vector(node.Address, "indices", indices)], [read]).Set("axis", axis), behind: true);
+            added.Insert(0, GraphExtensions.Node("Gather", [between, node.Edit.Vector(node.Address, "indices", indices)], [read]).Set("axis", axis));
             read = between;
         }
+
+        foreach (var gather in added)
+            node.Edit.Insert(node.Address, gather, behind: true);
 
         node.Target.Output[0] = read;
     }
