@@ -127,6 +127,18 @@ public static class DiagnosticCodes
     /// <summary>The runtime does not fold constants, which palettes need.</summary>
     public const string NoFolding = "MBT2037";
 
+    /// <summary>An operator between a weight that is to be trained and the loss has no gradient rule.</summary>
+    public const string NoGradientRule = "MBT2040";
+
+    /// <summary>What is to be trained is no float32 weight of the model, or a loss is taken of what is no float32 value.</summary>
+    public const string NotTrainable = "MBT2041";
+
+    /// <summary>A shape that a gradient needs depends on the data.</summary>
+    public const string UnknownTrainingShape = "MBT2042";
+
+    /// <summary>The model's operators cannot be raised to the operator set that gradients are written in.</summary>
+    public const string OpsetBelowGradients = "MBT2043";
+
     // MBT3xxx: gates.
 
     /// <summary>Accuracy is outside its limits.</summary>
