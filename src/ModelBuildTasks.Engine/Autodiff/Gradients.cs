@@ -75,6 +75,7 @@ internal static class Gradients
         var graph = Shapes(form, request.Sample);
         if (request.Loss.FirstOrDefault(t => !graph.IsFloat(t.Value)) is { } term)
             throw new ModelBuildException(DiagnosticCodes.NotTrainable, $"no loss can be taken of '{term.Value}': it is no float32 value of the model");
+        CeilWindows.Apply(graph);
         if (Lowerings.Apply(graph, request.Weights, names))
             graph = Shapes(form, request.Sample);
         var builder = new GraphBuilder(form, names);

@@ -14,7 +14,8 @@ internal static class ShapeSource
     {
         var inferred = new InferredTypes(form);
         var types = new Dictionary<string, ValueDescription>();
-        var open = false;
+        // With ceil_mode, inference and ONNX Runtime's kernels do not always agree on whether there is a last window.
+        var open = form.Graph.Node.Any(n => n.Int("ceil_mode") != 0);
         foreach (var name in form.Graph.Input.Select(i => i.Name).Concat(form.Graph.Initializer.Select(i => i.Name)).Concat(form.Graph.Node.SelectMany(n => n.Output)).Where(n => n.Length > 0))
         {
             if (inferred.Type(name) is not { } type)

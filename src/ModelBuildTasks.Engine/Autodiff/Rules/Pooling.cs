@@ -8,7 +8,7 @@ internal static class Pooling
     public static IEnumerable<KeyValuePair<string, OperatorRule>> Rules =>
     [
         new("MaxPool", new(MaxPool) { Limit = (_, n) => n.Int("storage_order") != 0 ? "MaxPool in column-major order" : null }),
-        new("AveragePool", new(AveragePool)),
+        new("AveragePool", new(AveragePool) { Limit = Lowering.CeilWindows.Limit }),
         new("GlobalAveragePool", new(GlobalAverage)),
         new("GlobalMaxPool", new(GlobalMax)),
     ];
@@ -53,7 +53,6 @@ internal static class Pooling
             for (var i = y.Length - 1; i >= 0; i--)
             {
                 var first = (rest % y[i] * windows.Strides[i]) - windows.Begins[i];
-                // With ceil_mode the last window may reach beyond the pads, where nothing counts.
                 var (low, high) = countPads ? (-windows.Begins[i], x[i] + windows.Ends[i]) : (0, x[i]);
                 count *= Enumerable.Range(0, (int)windows.Kernel[i]).Count(k => first + (k * windows.Dilations[i]) is var at && at >= low && at < high);
                 rest /= y[i];

@@ -42,7 +42,7 @@ internal sealed record Windows(long[] Kernel, long[] Strides, long[] Dilations, 
         var ends = ExactEnds(input, output);
         // What the strides leave over behind the last window is less than a stride and can be asked for as output padding.
         long[] more = [.. ends.Select(e => Math.Max(0, -e))];
-        var fits = more.Select((m, i) => m < Math.Max(Strides[i], Dilations[i])).All(f => f);
+        var fits = more.Select((m, i) => m < Strides[i]).All(f => f);
         var result = b.Op("ConvTranspose", [g, weight], n =>
         {
             Write(n, [.. ends.Select(e => Math.Max(0, e))]);

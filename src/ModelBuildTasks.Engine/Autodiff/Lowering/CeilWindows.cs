@@ -1,0 +1,26 @@
+using ModelBuildTasks.Engine.Autodiff.Rules;
+using ModelBuildTasks.Engine.Onnx;
+
+namespace ModelBuildTasks.Engine.Autodiff.Lowering;
+
+/// <summary>
+/// Writes the pads out that ceil_mode adds. Shape inference and ONNX Runtime's kernels do not always agree on whether ceil_mode gives a last
+/// window, so that a graph with anything behind it may not load; with pads they agree.
+/// </summary>
+internal static class CeilWindows
+{
+    public static void Apply(ShapedGraph graph)
+    {
+        foreach (var node in graph.Model.Graph.Node.Where(n => n.OpType is "MaxPool" or "AveragePool" && n.IsStandard() && n.Int("ceil_mode") != 0 && Limit(graph, n) is null))
+        {
+            var (x, y) = (graph.Shape(node.Input[0])[2..], graph.Shape(node.Output[0])[2..]);
+            var windows = Windows.Of(node, node.Ints("kernel_shape")!, x, y);
+            node.RemoveAttribute("auto_pad").Set("ceil_mode", 0);
+            windows.Write(node, [.. windows.ExactEnds(x, y).Select(e => Math.Max(0, e))]);
+        }
+    }
+
+    /// <summary>A mean that counts pads counts those that are written, but not those that ceil_mode adds.</summary>
+    public static string? Limit(ShapedGraph graph, NodeProto node) =>
+        node.Int("ceil_mode") != 0 && node.Int("count_include_pad") != 0 ? "AveragePool with ceil_mode that counts its pads" : null;
+}
