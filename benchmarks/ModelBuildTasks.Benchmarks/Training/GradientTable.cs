@@ -1,0 +1,118 @@
+using System.Diagnostics;
+using ModelBuildTasks.Engine.Autodiff;
+using ModelBuildTasks.Engine.Autodiff.Losses;
+using ModelBuildTasks.Engine.Data;
+using ModelBuildTasks.Engine.Diagnostics;
+using ModelBuildTasks.Engine.Execution;
+using ModelBuildTasks.Engine.Manifest;
+using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
+using Tensor = ModelBuildTasks.Engine.Data.Tensor;
+
+namespace ModelBuildTasks.Benchmarks.Training;
+
+/// <summary>
+/// Builds and runs the gradients of every model of <c>models.yaml</c> on one batch of its data, all weights trained at once, and holds them against
+/// the difference of the loss along the gradient. The loss is the squared distance of all float outputs from disturbed ones.
+/// </summary>
+internal static class GradientTable
+{
+    public static int Write(string dataFolder, string? only)
+    {
+        Console.WriteLine("| model | weights trained | of | parameters | nodes | with gradients | build | step | derivative | error |");
+        Console.WriteLine("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+        var failed = false;
+        ModelTable.WithManifest(dataFolder, manifest =>
+        {
+            foreach (var target in ManifestReader.Read(manifest).Targets.DistinctBy(t => t.ModelPath).Where(t => only is null || t.Name == only))
+            {
+                try
+                {
+                    Console.WriteLine($"| {target.Name} | {Row(target)} |");
+                }
+                catch (ModelBuildException e)
+                {
+                    failed = true;
+                    Console.WriteLine($"| {target.Name} | {e.Message.ReplaceLineEndings(" ")} |");
+                }
+            }
+
+            return 0;
+        });
+        return failed ? 1 : 0;
+    }
+
+    private static string Row(TargetPlan target)
+    {
+        using var original = OnnxModel.Load(target.ModelPath);
+        var model = Cleanup.Run(original, new PassContext(target.Runtime, [])).Model;
+        var sample = Floats(model, DatasetFactory.Open(target.Calibration!, model).Batches().First().Inputs);
+        string[] constants = [.. model.Inputs.Where(i => i.Type == DataType.Int64 && i.Shape is { Length: 0 }).Select(i => i.Name)];
+        if (model.Graph.Node.Any(n => n.Bodies().Any()))
+            model = TrainingForm.Of(model, [], sample, constants);
+        var watch = Stopwatch.StartNew();
+        string[] outputs = [.. model.Outputs.Where(o => o.Type is DataType.Float or DataType.Undefined).Select(o => o.Name)];
+        var all = Trainability.Of(model, outputs, sample, constants);
+        string[] weights = [.. all.Where(w => w.Reason is null).Select(w => w.Weight)];
+        var (terms, targets) = Loss(model, outputs, sample);
+        var gradients = Gradients.Build(model, new(weights, terms, sample) { Constants = constants });
+        var built = watch.Elapsed.TotalSeconds;
+
+        var tensors = model.Graph.Initializer.ToDictionary(t => t.Name);
+        var values = weights.ToDictionary(w => w, w => Tensor.Of<float>(DataType.Float, [.. tensors[w].Dims], model.ReadFloats(tensors[w])));
+        var inputs = sample.Where(s => !constants.Contains(s.Key)).Concat(values).ToDictionary();
+        foreach (var (term, input) in gradients.Targets.Select((t, i) => (terms[i], t)))
+            inputs[input] = targets[term.Value];
+        using var session = new Session(gradients.Model, new SessionSettings(Threads: 2));
+        var result = session.Run(inputs);
+        watch.Restart();
+        session.Run(inputs, [.. result.Keys], (_, _, _, _) => { });
+        var step = watch.Elapsed.TotalMilliseconds;
+
+        var moved = gradients.Outputs.ToDictionary(o => o.Key, o => result[o.Value].ToFloats());
+        var slope = Math.Sqrt(moved.Values.Sum(g => g.Sum(v => (double)v * v)));
+        var error = new[] { 1e-2, 3e-3, 1e-3 }.Min(share => Error(session, inputs, gradients.Loss, moved, slope, share * result[gradients.Loss].As<float>()[0] / slope));
+        return $"{weights.Length} | {all.Count} | {values.Values.Sum(v => v.Count):N0} | {model.Graph.Node.Count:N0} | {gradients.Model.Graph.Node.Count:N0} | {built:F1} s | {step:F1} ms | {slope:G4} | {error:P2}{Reasons(all)}";
+    }
+
+    private static string Reasons(IReadOnlyList<Trainability> all) =>
+        string.Concat(all.Where(w => w.Reason is not null).GroupBy(w => w.Reason).Select(g => $" ({g.Count()}: {g.Key})"));
+
+    /// <summary>The relative difference between the slope along the gradient and the difference of the loss over a step of a given length.</summary>
+    private static double Error(Session session, Dictionary<string, Tensor> inputs, string loss, Dictionary<string, float[]> gradient, double slope, double step)
+    {
+        double at(double length)
+        {
+            var moved = new Dictionary<string, Tensor>(inputs);
+            foreach (var (weight, g) in gradient)
+            {
+                var old = inputs[weight].ToFloats();
+                moved[weight] = Tensor.Of<float>(DataType.Float, inputs[weight].Shape, [.. old.Select((v, i) => (float)(v + (length / slope * g[i])))]);
+            }
+
+            return session.Run(moved, [loss])[loss].As<float>()[0];
+        }
+
+        return Math.Abs(((at(step) - at(-step)) / (2 * step)) - slope) / slope;
+    }
+
+    private static (List<LossTerm> Terms, Dictionary<string, Tensor> Targets) Loss(OnnxModel model, string[] outputs, IReadOnlyDictionary<string, Tensor> sample)
+    {
+        using var session = new Session(model, new SessionSettings());
+        var terms = new List<LossTerm>();
+        var targets = new Dictionary<string, Tensor>();
+        foreach (var (name, tensor) in session.Run(sample, outputs))
+        {
+            var values = tensor.ToFloats();
+            var size = Math.Sqrt(values.Average(v => (double)v * v)) + 1e-6;
+            var random = new Random(values.Length);
+            targets[name] = Tensor.Of<float>(DataType.Float, tensor.Shape, [.. values.Select(v => (float)(v + (size * ((random.NextDouble() * 2) - 1))))]);
+            terms.Add(new(LossKind.SquaredError, name) { Weight = (float)(1 / (size * size)) });
+        }
+
+        return (terms, targets);
+    }
+
+    private static Dictionary<string, Tensor> Floats(OnnxModel model, IReadOnlyDictionary<string, Tensor> inputs) => model.Inputs.ToDictionary(i => i.Name, i => inputs[i.Name]);
+}
