@@ -53,8 +53,11 @@ internal static class GradientTable
             model = TrainingForm.Of(model, [], sample, constants);
         var watch = Stopwatch.StartNew();
         string[] outputs = [.. model.Outputs.Where(o => o.Type is DataType.Float or DataType.Undefined).Select(o => o.Name)];
+        if (outputs.Length == 0)
+            return "no float32 output";
         var all = Trainability.Of(model, outputs, sample, constants);
-        string[] weights = [.. all.Where(w => w.Reason is null).Select(w => w.Weight)];
+        var parameters = Parameters.Of(model);
+        string[] weights = [.. all.Where(w => w.Reason is null && parameters.Contains(w.Weight)).Select(w => w.Weight)];
         var (terms, targets) = Loss(model, outputs, sample);
         var gradients = Gradients.Build(model, new(weights, terms, sample) { Constants = constants });
         var built = watch.Elapsed.TotalSeconds;
@@ -72,7 +75,7 @@ internal static class GradientTable
 
         var moved = gradients.Outputs.ToDictionary(o => o.Key, o => result[o.Value].ToFloats());
         var slope = Math.Sqrt(moved.Values.Sum(g => g.Sum(v => (double)v * v)));
-        var error = new[] { 1e-2, 3e-3, 1e-3 }.Min(share => Error(session, inputs, gradients.Loss, moved, slope, share * result[gradients.Loss].As<float>()[0] / slope));
+        var error = new[] { 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5 }.Min(share => Error(session, inputs, gradients.Loss, moved, slope, share * result[gradients.Loss].As<float>()[0] / slope));
         return $"{weights.Length} | {all.Count} | {values.Values.Sum(v => v.Count):N0} | {model.Graph.Node.Count:N0} | {gradients.Model.Graph.Node.Count:N0} | {built:F1} s | {step:F1} ms | {slope:G4} | {error:P2}{Reasons(all)}";
     }
 

@@ -13,41 +13,42 @@ using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 namespace ModelBuildTasks.Benchmarks.Training;
 
 /// <summary>
-/// Times a step of training (forward, backward, AdamW) of three models, on two threads, and the parts of it. <c>peers/train_step.py</c> does the
+/// Times a step of training (forward, backward, AdamW) of three models, on a number of threads, and the parts of it. <c>peers/train_step.py</c> does the
 /// same in PyTorch.
 /// </summary>
 internal static class StepTable
 {
     private const int Steps = 20;
 
-    public static int Write(string dataFolder, string? only, string? profileFolder)
+    public static int Write(string dataFolder, string? only, int threads, string? profileFolder)
     {
-        Console.WriteLine("| model | batch | nodes | build | step | forward alone | forward and backward | AdamW |");
-        Console.WriteLine("|---|---:|---:|---:|---:|---:|---:|---:|");
+        Console.WriteLine("| model | batch | threads | nodes | build | step | forward alone | forward and backward | AdamW |");
+        Console.WriteLine("|---|---:|---:|---:|---:|---:|---:|---:|---:|");
         foreach (var (name, batch) in new[] { ("digits_resnet", 64), ("digits_mobile", 64), ("sms_encoder", 64) })
         {
             if (only is not null && only != name && only != "all")
                 continue;
-            Console.WriteLine($"| {name} | {batch} | {Row(Path.Combine(dataFolder, name, $"{name}.onnx"), batch, profileFolder is null ? null : Path.Combine(profileFolder, $"{name}.onnx"))} |");
+            Console.WriteLine($"| {name} | {batch} | {threads} | {Row(Path.Combine(dataFolder, name, $"{name}.onnx"), batch, threads, profileFolder is null ? null : Path.Combine(profileFolder, $"{name}.onnx"))} |");
         }
 
         return 0;
     }
 
-    private static string Row(string path, int batch, string? keep)
+    private static string Row(string path, int batch, int threads, string? keep)
     {
         using var original = OnnxModel.Load(path);
         var model = Cleanup.Run(original, new PassContext(RuntimePolicies.Get("ort-cpu"), [])).Model;
         var sample = Sample(model, batch);
         var watch = Stopwatch.StartNew();
         var logits = model.Outputs[0].Name;
-        string[] weights = [.. Trainability.Of(model, [logits], sample, []).Where(w => w.Reason is null && w.Dims.Aggregate(1L, (a, b) => a * b) > 1).Select(w => w.Weight)];
+        var parameters = Parameters.Of(model);
+        string[] weights = [.. Trainability.Of(model, [logits], sample, []).Where(w => w.Reason is null && parameters.Contains(w.Weight)).Select(w => w.Weight)];
         var gradients = Gradients.Build(model, new(weights, [new(LossKind.Divergence, logits)], sample));
         var built = watch.Elapsed.TotalSeconds;
         if (keep is not null)
             gradients.Model.Save(keep);
-        using var session = new Session(gradients.Model, new SessionSettings(Threads: 2));
-        using var forward = new Session(model, new SessionSettings(Threads: 2));
+        using var session = new Session(gradients.Model, new SessionSettings(Threads: threads));
+        using var forward = new Session(model, new SessionSettings(Threads: threads));
         var tensors = model.Graph.Initializer.ToDictionary(t => t.Name);
         var values = weights.ToDictionary(w => w, w => Tensor.Of<float>(DataType.Float, [.. tensors[w].Dims], model.ReadFloats(tensors[w])));
         var inputs = sample.Concat(values).ToDictionary();

