@@ -139,6 +139,15 @@ public static class DiagnosticCodes
     /// <summary>The model's operators cannot be raised to the operator set that gradients are written in.</summary>
     public const string OpsetBelowGradients = "MBT2043";
 
+    /// <summary>In training the loss is not finite.</summary>
+    public const string LossNotFinite = "MBT2044";
+
+    /// <summary>The outputs of student and teacher that are compared do not match.</summary>
+    public const string StudentDoesNotMatch = "MBT2045";
+
+    /// <summary>Too few samples to train on.</summary>
+    public const string FewTrainingSamples = "MBT2046";
+
     // MBT3xxx: gates.
 
     /// <summary>Accuracy is outside its limits.</summary>
