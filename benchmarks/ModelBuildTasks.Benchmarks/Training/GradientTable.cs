@@ -75,7 +75,22 @@ internal static class GradientTable
 
         var moved = gradients.Outputs.ToDictionary(o => o.Key, o => result[o.Value].ToFloats());
         var slope = Math.Sqrt(moved.Values.Sum(g => g.Sum(v => (double)v * v)));
-        var error = new[] { 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5 }.Min(share => Error(session, inputs, gradients.Loss, moved, slope, share * result[gradients.Loss].As<float>()[0] / slope));
+        // The model itself with its weights as inputs, not the training form, and the loss summed in double.
+        var free = model.Clone();
+        foreach (var weight in weights)
+        {
+            free.Graph.Initializer.Remove(free.Graph.Initializer.First(t => t.Name == weight));
+            free.Graph.Input.Add(new ValueInfoProto { Name = weight, Type = TrainingForm.TypeOf(DataType.Float, tensors[weight].Dims) });
+        }
+
+        using var itself = new Session(free, new SessionSettings(Threads: 2));
+        double at(Dictionary<string, Tensor> values)
+        {
+            var answers = itself.Run(sample.Where(s => free.Graph.Input.Any(i => i.Name == s.Key)).Concat(values).ToDictionary(), outputs);
+            return terms.Sum(t => t.Weight * answers[t.Value].ToFloats().Zip(targets[t.Value].ToFloats(), (y, z) => ((double)y - z) * ((double)y - z)).Average());
+        }
+
+        var error = new[] { 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5 }.Min(share => Error(at, values, moved, slope, share * result[gradients.Loss].As<float>()[0] / slope));
         return $"{weights.Length} | {all.Count} | {values.Values.Sum(v => v.Count):N0} | {model.Graph.Node.Count:N0} | {gradients.Model.Graph.Node.Count:N0} | {built:F1} s | {step:F1} ms | {slope:G4} | {error:P2}{Reasons(all)}";
     }
 
@@ -83,20 +98,10 @@ internal static class GradientTable
         string.Concat(all.Where(w => w.Reason is not null).GroupBy(w => w.Reason).Select(g => $" ({g.Count()}: {g.Key})"));
 
     /// <summary>The relative difference between the slope along the gradient and the difference of the loss over a step of a given length.</summary>
-    private static double Error(Session session, Dictionary<string, Tensor> inputs, string loss, Dictionary<string, float[]> gradient, double slope, double step)
+    private static double Error(Func<Dictionary<string, Tensor>, double> loss, Dictionary<string, Tensor> weights, Dictionary<string, float[]> gradient, double slope, double step)
     {
-        double at(double length)
-        {
-            var moved = new Dictionary<string, Tensor>(inputs);
-            foreach (var (weight, g) in gradient)
-            {
-                var old = inputs[weight].ToFloats();
-                moved[weight] = Tensor.Of<float>(DataType.Float, inputs[weight].Shape, [.. old.Select((v, i) => (float)(v + (length / slope * g[i])))]);
-            }
-
-            return session.Run(moved, [loss])[loss].As<float>()[0];
-        }
-
+        double at(double length) => loss(weights.ToDictionary(w => w.Key, w => !gradient.TryGetValue(w.Key, out var g) ? w.Value
+            : Tensor.Of<float>(DataType.Float, w.Value.Shape, [.. w.Value.ToFloats().Select((v, i) => (float)(v + (length / slope * g[i])))])));
         return Math.Abs(((at(step) - at(-step)) / (2 * step)) - slope) / slope;
     }
 

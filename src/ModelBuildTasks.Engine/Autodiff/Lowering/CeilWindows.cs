@@ -20,7 +20,19 @@ internal static class CeilWindows
         }
     }
 
-    /// <summary>A mean that counts pads counts those that are written, but not those that ceil_mode adds.</summary>
-    public static string? Limit(ShapedGraph graph, NodeProto node) =>
-        node.Int("ceil_mode") != 0 && node.Int("count_include_pad") != 0 ? "AveragePool with ceil_mode that counts its pads" : null;
+    /// <summary>
+    /// A mean that counts pads counts those that are written, but not those that ceil_mode adds; and no more than a kernel of pads can be
+    /// written, dilated or not.
+    /// </summary>
+    public static string? Limit(ShapedGraph graph, NodeProto node)
+    {
+        if (node.Int("ceil_mode") == 0)
+            return null;
+        if (node.Int("count_include_pad") != 0)
+            return "AveragePool with ceil_mode that counts its pads";
+        var kernel = node.Ints("kernel_shape")!;
+        var (x, y) = (graph.Shape(node.Input[0])[2..], graph.Shape(node.Output[0])[2..]);
+        var ends = Windows.Of(node, kernel, x, y).ExactEnds(x, y);
+        return ends.Zip(kernel).All(e => e.First < e.Second) ? null : $"{node.OpType} with ceil_mode and dilations";
+    }
 }

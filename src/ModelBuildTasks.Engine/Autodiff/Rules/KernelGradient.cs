@@ -8,6 +8,9 @@ namespace ModelBuildTasks.Engine.Autodiff.Rules;
 /// </summary>
 internal static class KernelGradient
 {
+    // From here on a slice for each place costs more than a convolution with a kernel as large as the output.
+    private const int ManyPlaces = 32;
+
     /// <summary>Writes it for a convolution that reads <paramref name="x"/> and whose output has the gradient <paramref name="g"/>.</summary>
     /// <returns>A tensor of shape [outputs, inputs / group, kernel...].</returns>
     public static string Write(GraphBuilder b, Windows windows, long group, string x, long[] xShape, string g, long[] gShape)
@@ -16,6 +19,8 @@ internal static class KernelGradient
         var (inputs, outputs) = (xShape[1] / group, gShape[1] / group);
         if (taps.IsPointwise && group == 1)
             return Pointwise(b, taps.Padded(b, x), xShape, g, gShape, windows);
+        if (group == 1 && ElementTypes.Count(windows.Kernel) > ManyPlaces)
+            return Swapped(b, windows, taps, x, xShape, g, gShape);
         if (inputs == 1 && outputs == 1)
             return Depthwise(b, windows, taps, taps.Padded(b, x), g, gShape);
         return Grouped(b, windows, taps, group, x, xShape, g, gShape);
@@ -29,6 +34,19 @@ internal static class KernelGradient
             : b.Slice(x, [.. Enumerable.Range(2, windows.Rank).Select(i => (long)i)], new long[windows.Rank], [.. gShape[2..].Select((d, i) => ((d - 1) * windows.Strides[i]) + 1)], windows.Strides);
         var product = b.MatMul(b.Reshape(g, gShape[0], gShape[1], count), b.TransposeLast(b.Reshape(rows, xShape[0], xShape[1], count), 3));
         return b.Reshape(b.ReduceSum(product, [0], keep: false), [gShape[1], xShape[1], .. windows.Kernel]);
+    }
+
+    /// <summary>
+    /// A convolution of the input with the gradients as its kernel, samples in the place of channels: strides become dilations and the other way
+    /// round, and what comes out has the kernel's size.
+    /// </summary>
+    private static string Swapped(GraphBuilder b, Windows windows, Taps taps, string x, long[] xShape, string g, long[] gShape)
+    {
+        long[] swap = [1, 0, .. Enumerable.Range(2, windows.Rank).Select(i => (long)i)];
+        var source = taps.Padded(b, b.Transpose(x, swap));
+        var turned = windows with { Kernel = gShape[2..], Strides = windows.Dilations, Dilations = windows.Strides, Begins = new long[windows.Rank] };
+        var result = b.Op("Conv", [source, b.Transpose(g, swap)], n => turned.Write(n, new long[windows.Rank]));
+        return b.Transpose(result, swap);
     }
 
     /// <summary>One input and one output a group: too little for a matrix product, so each place is multiplied and summed.</summary>

@@ -7,7 +7,7 @@ internal static class Pooling
 {
     public static IEnumerable<KeyValuePair<string, OperatorRule>> Rules =>
     [
-        new("MaxPool", new(MaxPool) { Limit = (_, n) => n.Int("storage_order") != 0 ? "MaxPool in column-major order" : null }),
+        new("MaxPool", new(MaxPool) { Limit = (g, n) => n.Int("storage_order") != 0 ? "MaxPool in column-major order" : Lowering.CeilWindows.Limit(g, n) }),
         new("AveragePool", new(AveragePool) { Limit = Lowering.CeilWindows.Limit }),
         new("GlobalAveragePool", new(GlobalAverage)),
         new("GlobalMaxPool", new(GlobalMax)),
