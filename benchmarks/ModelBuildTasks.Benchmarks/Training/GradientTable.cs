@@ -90,7 +90,7 @@ internal static class GradientTable
             return terms.Sum(t => t.Weight * answers[t.Value].ToFloats().Zip(targets[t.Value].ToFloats(), (y, z) => ((double)y - z) * ((double)y - z)).Average());
         }
 
-        var error = new[] { 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5 }.Min(share => Error(at, values, moved, slope, share * result[gradients.Loss].As<float>()[0] / slope));
+        var error = new[] { 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6 }.Min(share => Error(at, values, moved, slope, share * result[gradients.Loss].As<float>()[0] / slope));
         return $"{weights.Length} | {all.Count} | {values.Values.Sum(v => v.Count):N0} | {model.Graph.Node.Count:N0} | {gradients.Model.Graph.Node.Count:N0} | {built:F1} s | {step:F1} ms | {slope:G4} | {error:P2}{Reasons(all)}";
     }
 
@@ -110,7 +110,7 @@ internal static class GradientTable
         using var session = new Session(model, new SessionSettings());
         var terms = new List<LossTerm>();
         var targets = new Dictionary<string, Tensor>();
-        foreach (var (name, tensor) in session.Run(sample, outputs))
+        foreach (var (name, tensor) in session.Run(sample.Where(i => model.Graph.Input.Any(given => given.Name == i.Key)).ToDictionary(), outputs))
         {
             var values = tensor.ToFloats();
             var size = Math.Sqrt(values.Average(v => (double)v * v)) + 1e-6;

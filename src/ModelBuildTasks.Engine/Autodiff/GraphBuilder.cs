@@ -11,6 +11,9 @@ internal sealed class GraphBuilder(OnnxModel model, NameAllocator names)
 {
     private readonly Dictionary<string, string> _constants = [];
 
+    // Names are tried one by one; without a number of its own, the ten-thousandth would be tried ten thousand times.
+    private int _count;
+
     /// <summary>The nodes written so far, in order.</summary>
     public List<NodeProto> Nodes { get; } = [];
 
@@ -34,7 +37,7 @@ internal sealed class GraphBuilder(OnnxModel model, NameAllocator names)
     {
         var results = new string[outputs];
         for (var i = 0; i < outputs; i++)
-            results[i] = names.Next($"d{op}");
+            results[i] = names.Next($"d{op}{_count++}");
         Node(op, inputs, results, attributes);
         return results;
     }
@@ -66,7 +69,7 @@ internal sealed class GraphBuilder(OnnxModel model, NameAllocator names)
     /// <summary>A float tensor.</summary>
     public string Floats(IReadOnlyList<long> dims, float[] values)
     {
-        var name = names.Next("constant");
+        var name = names.Next($"constant{_count++}");
         model.Graph.Initializer.Add(model.CreateTensor(name, dims, values));
         return name;
     }
@@ -74,7 +77,7 @@ internal sealed class GraphBuilder(OnnxModel model, NameAllocator names)
     /// <summary>An int64 tensor of any rank.</summary>
     public string Longs(IReadOnlyList<long> dims, long[] values)
     {
-        var name = names.Next("constant");
+        var name = names.Next($"constant{_count++}");
         model.Graph.Initializer.Add(model.CreateTensor<long>(name, DataType.Int64, dims, values));
         return name;
     }
@@ -87,7 +90,7 @@ internal sealed class GraphBuilder(OnnxModel model, NameAllocator names)
     {
         if (_constants.TryGetValue(key, out var known))
             return known;
-        var name = names.Next("constant");
+        var name = names.Next($"constant{_count++}");
         model.Graph.Initializer.Add(make(name));
         return _constants[key] = name;
     }

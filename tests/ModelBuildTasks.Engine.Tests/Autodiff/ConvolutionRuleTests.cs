@@ -85,6 +85,10 @@ public sealed class ConvolutionRuleTests
     }
 
     [TestMethod]
+    public void Images_that_are_too_large_to_be_copied_for_each_place_of_a_kernel() => GradientCheck.All(
+        new SmallModel().Random("x", 1, 1, 8, 500, 480).Random("w", 2, 2, 8, 3, 3).Node("Conv", "x,w", "y", ("pads", new[] { 1, 1, 1, 1 })).Output("y"), 5e-3);
+
+    [TestMethod]
     public void Kernels_of_many_places()
     {
         GradientCheck.All(new SmallModel().Random("x", 1, 2, 2, 90).Random("w", 2, 3, 2, 40).Node("Conv", "x,w", "y", ("strides", new[] { 7 }), ("pads", new[] { 3, 5 })).Output("y"));

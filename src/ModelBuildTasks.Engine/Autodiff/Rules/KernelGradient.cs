@@ -4,12 +4,15 @@ namespace ModelBuildTasks.Engine.Autodiff.Rules;
 
 /// <summary>
 /// The gradient of a convolution's weight: for each place of the kernel, the values it was multiplied with against the gradients of what came
-/// of it. Several forms, chosen by shape alone; which is faster where was measured (docs/autodiff.md).
+/// of it. Several forms, chosen by shape alone; which is faster where was measured (docs/architecture.md).
 /// </summary>
 internal static class KernelGradient
 {
     // From here on a slice for each place costs more than a convolution with a kernel as large as the output.
     private const int ManyPlaces = 32;
+
+    // Values of the input, each as often as the kernel has places: 64 MiB.
+    private const long LargestMatrix = 16 << 20;
 
     /// <summary>Writes it for a convolution that reads <paramref name="x"/> and whose output has the gradient <paramref name="g"/>.</summary>
     /// <returns>A tensor of shape [outputs, inputs / group, kernel...].</returns>
@@ -70,6 +73,14 @@ internal static class KernelGradient
         var source = taps.Padded(b, b.Transpose(x, swap));
         var columns = taps.All(b, source, 2);
         var gradient = b.Transpose(g, swap);
+        if (group == 1 && places * inputs * positions > LargestMatrix)
+        {
+            // A product for each place: slower than one for all, but without a copy of the input for each place at once.
+            var one = b.Reshape(gradient, outputs, positions);
+            var products = columns.Select(c => b.Reshape(b.Gemm(one, b.Reshape(c, inputs, positions), transB: true), outputs, inputs, 1)).ToList();
+            return b.Reshape(b.Concat(products, 2), [outputs, inputs, .. windows.Kernel]);
+        }
+
         if (group == 1)
         {
             var matrix = b.Reshape(b.Concat(columns, 0), places * inputs, positions);
@@ -78,7 +89,7 @@ internal static class KernelGradient
         }
 
         var parts = b.Concat([.. columns.Select(c => b.Reshape(c, group, 1, inputs, positions))], 1);
-        var products = b.MatMul(b.Reshape(gradient, group, outputs, positions), b.TransposeLast(b.Reshape(parts, group, places * inputs, positions), 3));
-        return b.Reshape(b.Transpose(b.Reshape(products, group * outputs, places, inputs), 0, 2, 1), [group * outputs, inputs, .. windows.Kernel]);
+        var each = b.MatMul(b.Reshape(gradient, group, outputs, positions), b.TransposeLast(b.Reshape(parts, group, places * inputs, positions), 3));
+        return b.Reshape(b.Transpose(b.Reshape(each, group * outputs, places, inputs), 0, 2, 1), [group * outputs, inputs, .. windows.Kernel]);
     }
 }
