@@ -23,6 +23,9 @@ internal sealed record GradientRequest(IReadOnlyList<string> Weights, IReadOnlyL
 {
     /// <summary>Inputs whose value is the same in every step; they are taken from the sample and are no inputs of the graph.</summary>
     public IReadOnlyCollection<string> Constants { get; init; } = [];
+
+    /// <summary>Bytes of activations that may be kept for the way back; what is beyond is computed again, a segment of the graph at a time. Null keeps all.</summary>
+    public long? ActivationBudget { get; init; }
 }
 
 /// <summary>Reverse-mode differentiation: from the graph of a model to the graph of its gradients, both of standard operators.</summary>
@@ -59,11 +62,22 @@ internal static class Gradients
             outputs[weight] = name;
         }
 
-        form.Graph.Node.AddRange(builder.Nodes);
+        form.Graph.Node.AddRange(Kept(graph, builder, forward, request));
         Passes.CleanupSteps.DeadNodes.Apply(form);
         UnusedInitializers.Remove(form.Graph);
         form.Proto.Functions.Clear();
         return new(form, written.Loss, written.Terms, written.Targets, outputs);
+    }
+
+    /// <summary>The nodes of the way back, with copies of forward nodes between them where activations do not fit into the budget.</summary>
+    private static IReadOnlyList<NodeProto> Kept(ShapedGraph graph, GraphBuilder builder, IReadOnlyList<NodeProto> forward, GradientRequest request)
+    {
+        if (request.ActivationBudget is not { } budget)
+            return builder.Nodes;
+        var backward = builder.Nodes.ToList();
+        builder.Nodes.Clear();
+        var recomputation = new Recomputation(graph, builder, forward, request.Weights);
+        return recomputation.Apply(budget, backward) == 1 ? backward : recomputation.Nodes;
     }
 
     /// <summary>Takes apart what has no rule but parts that have, and writes the loss; gives the graph with all shapes.</summary>

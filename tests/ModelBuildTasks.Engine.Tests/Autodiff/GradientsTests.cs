@@ -138,6 +138,43 @@ public sealed class GradientsTests
     }
 
     [TestMethod]
+    public void Activations_that_are_computed_again_give_the_same_gradients()
+    {
+        using var original = OnnxModel.Load(TestData.Path("digits_mobile/digits_mobile.onnx"));
+        var model = Cleanup.Run(original, new PassContext(Engine.Manifest.RuntimePolicies.Get("ort-cpu"), [])).Model;
+        var sample = new Dictionary<string, Tensor> { ["image"] = SmallModel.Tensor(1, 8, 1, 28, 28) };
+        var weights = Parameters.Of(model);
+        GradientGraph graph(long? budget) => Gradients.Build(model, new(weights, [new(LossKind.Divergence, "logits")], sample) { ActivationBudget = budget });
+        byte[] run(GradientGraph graph)
+        {
+            var inputs = sample.Concat(weights.ToDictionary(w => w, w => model.Graph.Initializer.First(t => t.Name == w) is var tensor ? Tensor.Of<float>(DataType.Float, [.. tensor.Dims], model.ReadFloats(tensor)) : null!)).ToDictionary();
+            inputs[graph.Targets[0]] = SmallModel.Tensor(2, 8, 10);
+            using var session = new Session(graph.Model, new SessionSettings());
+            return [.. session.Run(inputs, [graph.Loss, .. weights.Select(w => graph.Outputs[w])]).Values.SelectMany(v => v.Bytes)];
+        }
+
+        var all = graph(null);
+        var few = graph(500_000);
+        var forwards = all.Model.Graph.Node.Count(n => n.Is("Conv"));
+        Assert.IsGreaterThan(forwards, few.Model.Graph.Node.Count(n => n.Is("Conv")));
+        Assert.AreEqual(forwards, graph(1L << 40).Model.Graph.Node.Count(n => n.Is("Conv")));
+        Assert.IsTrue(run(all).SequenceEqual(run(few)));
+
+        // ONNX Runtime does not merge the copies with what they copy.
+        var path = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+        try
+        {
+            using (new Session(few.Model, new SessionSettings { OptimizedModelPath = path }))
+            using (var optimized = OnnxModel.Load(path))
+                Assert.IsGreaterThan(forwards, optimized.Graph.Node.Count(n => n.OpType is "Conv" or "FusedConv"));
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [TestMethod]
     public void A_real_network_has_the_same_gradients_on_any_number_of_threads()
     {
         using var original = OnnxModel.Load(TestData.Path("digits_mobile/digits_mobile.onnx"));
