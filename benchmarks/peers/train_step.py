@@ -5,7 +5,6 @@ The graph is interpreted node by node with the same operators that a hand-writte
 Every float initializer of two and more elements that a Conv, Gemm, MatMul, LayerNormalization, Add or Gather reads is trained.
 """
 import argparse
-import math
 import time
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from onnx import helper, numpy_helper
 
 
-def run(graph, values, trained):
+def run(graph, values):
     def attr(node, name, otherwise=None):
         for a in node.attribute:
             if a.name == name:
@@ -129,13 +128,13 @@ def main():
     else:
         data = torch.rand(shape)
     with torch.no_grad():
-        logits = run(graph, {**constants, given.name: data}, trained)
+        logits = run(graph, {**constants, given.name: data})
     teacher = torch.randn_like(logits)
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     times, forward_times, backward_times = [], [], []
     for step in range(args.steps):
         t0 = time.perf_counter()
-        logits = run(graph, {**constants, given.name: data}, trained)
+        logits = run(graph, {**constants, given.name: data})
         loss = F.kl_div(F.log_softmax(logits, -1), F.log_softmax(teacher, -1), reduction="batchmean", log_target=True)
         t1 = time.perf_counter()
         optimizer.zero_grad()
