@@ -127,6 +127,27 @@ public static class DiagnosticCodes
     /// <summary>The runtime does not fold constants, which palettes need.</summary>
     public const string NoFolding = "MBT2037";
 
+    /// <summary>An operator between a weight that is to be trained and the loss has no gradient rule.</summary>
+    public const string NoGradientRule = "MBT2040";
+
+    /// <summary>What is to be trained is no float32 weight of the model, or a loss is taken of what is no float32 value.</summary>
+    public const string NotTrainable = "MBT2041";
+
+    /// <summary>A shape that a gradient needs depends on the data.</summary>
+    public const string UnknownTrainingShape = "MBT2042";
+
+    /// <summary>The model's operators cannot be raised to the operator set that gradients are written in.</summary>
+    public const string OpsetBelowGradients = "MBT2043";
+
+    /// <summary>In training the loss is not finite.</summary>
+    public const string LossNotFinite = "MBT2044";
+
+    /// <summary>The outputs of student and teacher that are compared do not match.</summary>
+    public const string StudentDoesNotMatch = "MBT2045";
+
+    /// <summary>Too few samples to train on.</summary>
+    public const string FewTrainingSamples = "MBT2046";
+
     /// <summary>As much as pruning was asked to remove cannot be removed.</summary>
     public const string PruneTarget = "MBT2060";
 

@@ -1,0 +1,29 @@
+using ModelBuildTasks.Engine.Autodiff.Losses;
+using ModelBuildTasks.Engine.Onnx;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
+
+namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
+
+/// <summary>
+/// What student and teacher are compared by where nobody says it: the divergence of scores, and the squared error of everything else. Scores
+/// are what a Softmax reads, and outputs of matrix products that nothing bounds.
+/// </summary>
+internal static class DefaultTerms
+{
+    public static IReadOnlyList<LossTerm> Of(OnnxModel student)
+    {
+        var index = new GraphIndex(student, student.Graph);
+        return [.. student.Outputs.Where(o => o.Type is DataType.Float or DataType.Undefined).Select(o => Term(index, o.Name))];
+    }
+
+    private static LossTerm Term(GraphIndex index, string output)
+    {
+        var producer = index.Producer(output);
+        if (producer is not null && (producer.Is("Softmax") || producer.Is("LogSoftmax")))
+            return new(LossKind.Divergence, producer.Input[0]) { Axis = (int)producer.Int("axis", -1) };
+        return new(producer is not null && IsProduct(index, producer) ? LossKind.Divergence : LossKind.SquaredError, output);
+    }
+
+    private static bool IsProduct(GraphIndex index, NodeProto node) => node.Is("Gemm") || node.Is("MatMul")
+        || (node.Is("Add") && node.Input.Any(i => index.Constant(i) is not null) && node.Input.Any(i => index.Producer(i) is { } before && before.Is("MatMul")));
+}

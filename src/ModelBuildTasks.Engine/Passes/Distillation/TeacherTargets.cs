@@ -1,0 +1,63 @@
+using ModelBuildTasks.Engine.Autodiff.Losses;
+using ModelBuildTasks.Engine.Data;
+using ModelBuildTasks.Engine.Diagnostics;
+using ModelBuildTasks.Engine.Execution;
+using ModelBuildTasks.Engine.Onnx;
+using Tensor = ModelBuildTasks.Engine.Data.Tensor;
+
+namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
+
+/// <summary>What the teacher answers to each sample, asked once.</summary>
+internal sealed class TeacherTargets
+{
+    private readonly Dictionary<string, Tensor[]> _answers = [];
+
+    public TeacherTargets(OnnxModel teacher, TrainingSamples samples, TrainingStep step, int micro, TrainerOptions options, CancellationToken cancellation)
+    {
+        var asked = step.Terms.Zip(step.Targets).ToDictionary(t => t.Second, t => t.First.Value);
+        var model = teacher.Clone();
+        var known = model.Graph.Output.Select(o => o.Name).ToHashSet();
+        foreach (var value in asked.Values.Where(known.Add))
+            model.Graph.Output.Add(new ValueInfoProto { Name = value });
+        if (asked.Values.FirstOrDefault(v => !GraphEdit.Definitions(model.Graph).Contains(v)) is { } missing)
+            throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"the teacher has no value '{missing}' that the student's could be compared with");
+        using var session = new Session(model, new SessionSettings(options.Threads));
+        foreach (var target in asked.Keys)
+            _answers[target] = new Tensor[samples.Count];
+        for (var first = 0; first < samples.Count; first += micro)
+        {
+            int[] numbers = [.. Enumerable.Range(first, micro).Select(i => i % samples.Count)];
+            var answers = session.Run(samples.Batch(numbers), [.. asked.Values.Distinct()], cancellation);
+            foreach (var (target, value) in asked)
+            {
+                if (first == 0)
+                    Check(step, target, value, answers[value]);
+                for (var i = 0; i < micro && first + i < samples.Count; i++)
+                    _answers[target][first + i] = TrainingSamples.One(answers[value], i, micro);
+            }
+        }
+    }
+
+    /// <summary>The answers to some samples, by the inputs of the gradient graph.</summary>
+    public Dictionary<string, Tensor> Batch(int[] numbers)
+    {
+        var batch = new Dictionary<string, Tensor>();
+        foreach (var (name, answers) in _answers)
+        {
+            var first = answers[numbers[0]];
+            var bytes = new byte[first.Bytes.Length * numbers.Length];
+            for (var i = 0; i < numbers.Length; i++)
+                answers[numbers[i]].Bytes.CopyTo(bytes, i * first.Bytes.Length);
+            batch[name] = new(first.Type, TrainingSamples.Times(first.Shape, numbers.Length), bytes);
+        }
+
+        return batch;
+    }
+
+    private static void Check(TrainingStep step, string target, string value, Tensor answer)
+    {
+        var expected = step.TargetShape(target);
+        if (!expected.SequenceEqual(answer.Shape))
+            throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"the student gives '{value}' as float32[{string.Join(',', expected)}], its teacher as {ElementTypes.Name(answer.Type)}[{string.Join(',', answer.Shape)}]");
+    }
+}

@@ -1,0 +1,104 @@
+using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
+using ModelBuildTasks.Engine.Autodiff;
+using ModelBuildTasks.Engine.Autodiff.Losses;
+using ModelBuildTasks.Engine.Execution;
+using ModelBuildTasks.Engine.Onnx;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
+using Tensor = ModelBuildTasks.Engine.Data.Tensor;
+
+namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
+
+/// <summary>The weights of a student, the gradient graph and the graph of the loss alone, each in one session.</summary>
+internal sealed class TrainingStep : IDisposable
+{
+    private readonly GradientGraph _graph;
+    private readonly Session _gradients;
+    private readonly Session _loss;
+    private readonly Dictionary<string, Tensor> _weights;
+    private readonly Dictionary<string, float[]> _sums;
+    private readonly Dictionary<string, string> _byOutput;
+    private readonly IReadOnlyCollection<string> _constants;
+
+    public TrainingStep(OnnxModel student, IReadOnlyList<string> weights, IReadOnlyList<LossTerm> terms, IReadOnlyDictionary<string, Tensor> example, TrainerOptions options)
+    {
+        Terms = terms;
+        _constants = options.Constants;
+        _graph = Gradients.Build(student, new(weights, terms, example) { Constants = options.Constants });
+        _byOutput = _graph.Outputs.ToDictionary(o => o.Value, o => o.Key);
+        var tensors = student.Graph.Initializer.ToDictionary(t => t.Name);
+        _weights = weights.ToDictionary(w => w, w => Tensor.Of<float>(DataType.Float, [.. tensors[w].Dims], student.ReadFloats(tensors[w])));
+        _sums = _graph.Outputs.Keys.ToDictionary(w => w, w => new float[_weights[w].Count]);
+        var settings = new SessionSettings(options.Threads);
+        _gradients = new Session(_graph.Model, settings);
+        _loss = new Session(LossAlone(), settings);
+    }
+
+    /// <summary>The terms of the loss.</summary>
+    public IReadOnlyList<LossTerm> Terms { get; }
+
+    /// <summary>The input of each term's target.</summary>
+    public IReadOnlyList<string> Targets => _graph.Targets;
+
+    /// <summary>The shape that a target must have.</summary>
+    public long[] TargetShape(string target) => ValueTypes.Describe(_graph.Model.Graph.Input.First(i => i.Name == target))!.Shape!;
+
+    /// <summary>The loss on one batch.</summary>
+    public double Loss(IReadOnlyDictionary<string, Tensor> batch, IReadOnlyDictionary<string, Tensor> targets, CancellationToken cancellation) =>
+        _loss.Run(Inputs(batch, targets), [_graph.Loss], cancellation)[_graph.Loss].As<float>()[0];
+
+    /// <summary>Adds the gradients of one batch to those since the first batch of the step; gives the loss.</summary>
+    public double Accumulate(IReadOnlyDictionary<string, Tensor> batch, IReadOnlyDictionary<string, Tensor> targets, bool first, CancellationToken cancellation)
+    {
+        var loss = 0.0;
+        _gradients.Run(
+            Inputs(batch, targets),
+            [_graph.Loss, .. _byOutput.Keys],
+            (name, _, _, bytes) =>
+            {
+                var values = MemoryMarshal.Cast<byte, float>(bytes);
+                if (!_byOutput.TryGetValue(name, out var weight))
+                    loss = values[0];
+                else if (first)
+                    values.CopyTo(_sums[weight]);
+                else
+                    TensorPrimitives.Add(values, _sums[weight], _sums[weight]);
+            },
+            cancellation);
+        return loss;
+    }
+
+    /// <summary>Moves the weights along the gradients that were added up, times a factor.</summary>
+    public void Move(AdamW optimizer, float factor)
+    {
+        foreach (var (name, sum) in _sums)
+        {
+            if (factor != 1)
+                TensorPrimitives.Multiply(sum, factor, sum);
+            optimizer.Update(name, _weights[name].As<float>(), sum, decay: _weights[name].Shape.Length > 1);
+        }
+    }
+
+    /// <summary>A copy of the weights.</summary>
+    public Dictionary<string, float[]> Snapshot() => _weights.ToDictionary(w => w.Key, w => w.Value.ToFloats());
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _gradients.Dispose();
+        _loss.Dispose();
+    }
+
+    private Dictionary<string, Tensor> Inputs(IReadOnlyDictionary<string, Tensor> batch, IReadOnlyDictionary<string, Tensor> targets) =>
+        batch.Where(b => !_constants.Contains(b.Key)).Concat(targets).Concat(_weights).ToDictionary();
+
+    private OnnxModel LossAlone()
+    {
+        var alone = _graph.Model.Clone();
+        alone.Graph.Output.Clear();
+        alone.Graph.Output.Add(new ValueInfoProto { Name = _graph.Loss });
+        CleanupSteps.DeadNodes.Apply(alone);
+        UnusedInitializers.Remove(alone.Graph);
+        return alone;
+    }
+}
