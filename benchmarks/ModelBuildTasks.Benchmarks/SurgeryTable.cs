@@ -52,7 +52,8 @@ internal static class SurgeryTable
             }
         }
 
-        var all = proof.Difference(proved.ToDictionary(g => g.Id, Odd), out var whole);
+        string? whole = null;
+        var all = proved.Count == 0 ? 0 : proof.Difference(proved.ToDictionary(g => g.Id, Odd), out whole);
         if (whole is not null || all > Tolerance)
             failures.Add($"all at once: {whole ?? all.ToString("G3", CultureInfo.InvariantCulture)}");
         var branches = analysis.Branches.Count(b => proof.Branch(b, failures));

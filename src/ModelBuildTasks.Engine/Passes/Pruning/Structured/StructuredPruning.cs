@@ -32,7 +32,7 @@ internal static class StructuredPruning
         var shapes = ModelCost.Shapes(model, context);
         // The analysis has to know which dimensions are free; counting has to know how long they are.
         var types = ValueTypes.Infer(model);
-        var analysis = ChannelAnalysis.Of(model, types);
+        var analysis = ChannelAnalysis.Of(model, types, shapes);
         var candidates = Candidates(model, analysis, plan, context, out var left);
         if (candidates.Count == 0)
             throw new ModelBuildException(DiagnosticCodes.NothingToPrune, $"'{Word(plan)}' finds nothing in this model that can be removed: {Barriers(analysis)}", plan.Location);
@@ -62,7 +62,7 @@ internal static class StructuredPruning
 
         var before = ModelCost.Of(model, context.Runtime, shapes);
         var target = new Target(plan, before, choices);
-        var removed = Choose(plan, choices, target, pruned, context, analysis);
+        var removed = Choose(plan, choices, target, before, pruned, context, analysis);
         var repaired = pruned.Repaired(removed);
         if (repair == PruneRepair.Refit && context.Calibration is not null)
             repaired = Refitted(model, repaired, Refit.Going(analysis.Groups, readers, removed), context, macs);
@@ -103,7 +103,7 @@ internal static class StructuredPruning
     }
 
     private static Dictionary<int, IReadOnlyList<int>> Choose(
-        PrunePlan plan, IReadOnlyList<GroupChoice> choices, Target target, PrunedModel pruned, PassContext context, ChannelAnalysis analysis)
+        PrunePlan plan, IReadOnlyList<GroupChoice> choices, Target target, ModelCost before, PrunedModel pruned, PassContext context, ChannelAnalysis analysis)
     {
         var steps = plan.Allocation switch
         {
@@ -120,14 +120,19 @@ internal static class StructuredPruning
                 + "a higher 'limit' or a smaller 'multiple' allows more", plan.Location);
         }
 
-        return Units(Allocation.Trim(choices, steps, count.Value, counts => Reached(counts) >= target.Asked));
+        var units = Units(Allocation.Trim(choices, steps, count.Value, counts => Reached(counts) >= target.Asked));
+        return ChannelSurgery.Vanishing(analysis, units) is { } why ? throw new ModelBuildException(DiagnosticCodes.PruneTarget, $"'{Word(plan)}' would leave nothing of a part: {why}; a smaller 'limit' keeps more of each", plan.Location) : units;
 
         double Reached(int[] counts)
         {
             var key = string.Join(' ', counts);
             return tried.TryGetValue(key, out var known) ? known : tried[key] = target.Of(counts, () =>
             {
-                var cut = pruned.CutOnly(Units(counts));
+                var units = Units(counts);
+                // What cannot be cut is not counted as saved.
+                if (ChannelSurgery.Vanishing(analysis, units) is not null)
+                    return before;
+                var cut = pruned.CutOnly(units);
                 return ModelCost.Of(cut, context.Runtime, ModelCost.Shapes(cut, context));
             });
         }

@@ -41,4 +41,34 @@ public sealed class RandomSurgeryTests
         Assert.IsGreaterThan(100, groups, "hardly anything was removed");
         Assert.IsGreaterThan(0, regathered, "no shuffle was ever cut");
     }
+
+    [TestMethod]
+    public void Names_decide_nothing()
+    {
+        for (var seed = 0; seed < 10; seed++)
+        {
+            var model = new RandomNet(seed).Model.Model;
+            var renamed = model.Clone();
+            // In the opposite order.
+            var names = renamed.Graph.Initializer.Select(i => i.Name).Concat(renamed.Graph.Node.SelectMany(n => n.Output)).Where(n => n != "y").ToList();
+            var map = names.Select((n, i) => (n, $"z{names.Count - i:0000}")).ToDictionary(p => p.n, p => p.Item2);
+            foreach (var tensor in renamed.Graph.Initializer)
+                tensor.Name = map[tensor.Name];
+            foreach (var node in renamed.Graph.Node)
+            {
+                node.Name = "";
+                for (var i = 0; i < node.Input.Count; i++)
+                    node.Input[i] = map.GetValueOrDefault(node.Input[i], node.Input[i]);
+                for (var i = 0; i < node.Output.Count; i++)
+                    node.Output[i] = map.GetValueOrDefault(node.Output[i], node.Output[i]);
+            }
+
+            Assert.AreEqual(Text(model, map), Text(renamed, []), $"seed {seed}");
+        }
+    }
+
+    private static string Text(OnnxModel model, Dictionary<string, string> map) => string.Join('\n', ChannelAnalysis.Of(model, ValueTypes.Infer(model)).Groups.Select(g =>
+        $"{g.Kind} {g.Units} {string.Join(',', g.Parameters)} {string.Join(',', g.Macs)} "
+        + string.Join(' ', g.Slices.Select(s => $"{map.GetValueOrDefault(s.Tensor, s.Tensor)}/{s.Axis}/{s.Role}/{string.Join(';', s.Indices.Select(i => string.Join(',', i)))}"))
+        + string.Join(' ', g.Consumers.Select(c => $"{c.Node} {c.Input}")) + string.Join(' ', g.Producers.Select(c => $"{c.Node} {c.Input}"))));
 }
