@@ -17,6 +17,8 @@ switch (args)
         return CalibrationTable.Write(data, args.ElementAtOrDefault(2));
     case ["palettes", var data, ..]:
         return PaletteTable.Write(data, args[2..]);
+    case ["sparse", var data, ..]:
+        return SparseTable.Write(data, args.ElementAtOrDefault(2), args.Length > 3 ? args[3..] : []);
     case ["calibration-run", var data, var crops, var threads, var batch, var activations]:
         return CalibrationTable.Run(data, crops, int.Parse(threads, CultureInfo.InvariantCulture), int.Parse(batch, CultureInfo.InvariantCulture), activations);
     case ["costs", "--check", var data, ..]:
@@ -29,8 +31,8 @@ switch (args)
         return SpeedCommand.Run(Path.GetFullPath(tool), model, tree, args.Length > 4 ? args[4..] : ["chroot", tree, "python3"]);
     case ["large", var tool, var folder, ..]:
         return LargeCommand.Run(Path.GetFullPath(tool), folder, args.Length > 3 ? int.Parse(args[3], CultureInfo.InvariantCulture) : 32, args.ElementAtOrDefault(4) ?? "rtn");
-    case ["speed", ..] or ["large", ..] or ["models"] or ["bits"] or ["half"] or ["palettes"] or ["calibration"] or ["compare", ..]:
-        Console.Error.WriteLine("usage: models DATA_FOLDER [TARGET] | bits DATA_FOLDER [TARGET] | half DATA_FOLDER [TARGET] | palettes DATA_FOLDER [PASS...] | compare DATA_FOLDER PYTHON_TREE [TARGET|all [PYTHON_COMMAND...]] | calibration DATA_FOLDER [CROPS_FILE_TO_WRITE] | speed MODELBUILD_DLL MODEL PYTHON_TREE [PYTHON_COMMAND...] | large MODELBUILD_DLL FOLDER [LAYERS [METHOD]] | costs [ROUNDS] | costs --check DATA_FOLDER [TARGET]");
+    case ["speed", ..] or ["large", ..] or ["models"] or ["bits"] or ["half"] or ["palettes"] or ["sparse"] or ["calibration"] or ["compare", ..]:
+        Console.Error.WriteLine("usage: models DATA_FOLDER [TARGET] | bits DATA_FOLDER [TARGET] | half DATA_FOLDER [TARGET] | palettes DATA_FOLDER [PASS...] | sparse DATA_FOLDER [MODEL|all [PASS...]] | compare DATA_FOLDER PYTHON_TREE [TARGET|all [PYTHON_COMMAND...]] | calibration DATA_FOLDER [CROPS_FILE_TO_WRITE] | speed MODELBUILD_DLL MODEL PYTHON_TREE [PYTHON_COMMAND...] | large MODELBUILD_DLL FOLDER [LAYERS [METHOD]] | costs [ROUNDS] | costs --check DATA_FOLDER [TARGET]");
         return 2;
 }
 

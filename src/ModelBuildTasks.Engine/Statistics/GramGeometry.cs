@@ -53,6 +53,10 @@ internal sealed class GramGeometry
     public string Key => string.Join(' ', ((int[][])[[Groups, Channels, Transposed ? 1 : 0], Kernel, Strides, Dilations, PadsBegin, PadsEnd, OutputPadding])
         .Select(list => string.Join(',', list))) + AutoPad;
 
+    /// <summary>The geometry of a product.</summary>
+    /// <param name="columns">Elements of the last axis.</param>
+    public static GramGeometry Product(int columns) => new(1, columns, []);
+
     /// <summary>The geometry of a node's data input, or null where its rows are not defined here.</summary>
     /// <param name="node">A Conv, ConvTranspose, MatMul, Gemm, or recurrent node.</param>
     /// <param name="input">Index of the weight among the node's inputs.</param>
