@@ -150,10 +150,13 @@ internal sealed class QuadraticForm
         return TensorPrimitives.Dot(gradient, error);
     }
 
-    private readonly struct Integers(int limit) : IColumnGrid
+    /// <summary>Codes of so many units to both sides of zero.</summary>
+    public readonly struct Integers(int limit) : IColumnGrid
     {
+        /// <inheritdoc/>
         public double Nearest(int column, double value) => Math.Clamp(Math.Round(value), -limit, limit);
 
+        /// <inheritdoc/>
         public double Distance(int column) => 1;
     }
 }
