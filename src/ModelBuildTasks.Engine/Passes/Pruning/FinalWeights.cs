@@ -99,12 +99,15 @@ internal sealed class FinalWeights
         var taken = new HashSet<string>();
         if (!Take(index, name, part.Graph, taken))
             return null;
-        part.Graph.Output.Add(new ValueInfoProto { Name = name });
+        // A sparse initializer cannot be an output itself.
+        var output = $"{name}_decoded";
+        part.Graph.Node.Add(GraphExtensions.Node("Identity", [name], [output]));
+        part.Graph.Output.Add(new ValueInfoProto { Name = output });
         try
         {
             using var session = new Session(new OnnxModel(part, _model.Payloads).ToBytes(), new SessionSettings(Threads: 1));
             float[]? values = null;
-            session.Run(new Dictionary<string, Data.Tensor>(), [name], (_, type, _, bytes) => values = type switch
+            session.Run(new Dictionary<string, Data.Tensor>(), [output], (_, type, _, bytes) => values = type switch
             {
                 DataType.Float => System.Runtime.InteropServices.MemoryMarshal.Cast<byte, float>(bytes).ToArray(),
                 DataType.Float16 => [.. System.Runtime.InteropServices.MemoryMarshal.Cast<byte, Half>(bytes).ToArray().Select(h => (float)h)],
@@ -127,6 +130,12 @@ internal sealed class FinalWeights
             var copy = tensor.Clone();
             copy.Name = name;
             into.Initializer.Add(copy);
+            return true;
+        }
+
+        if (index.Graph.SparseInitializer.FirstOrDefault(s => s.Values.Name == name) is { } sparse)
+        {
+            into.SparseInitializer.Add(sparse.Clone());
             return true;
         }
 

@@ -15,7 +15,8 @@ internal static class MaskedRefit
     /// <summary>The weight with its zeros where the mask says and the rest for the least <see cref="SparseLayer.Loss"/>.</summary>
     /// <param name="layer">The weight and its inputs.</param>
     /// <param name="start">A weight with these zeros, from which to go on.</param>
-    public static float[] Run(SparseLayer layer, float[] start)
+    /// <param name="mostColumns">Columns that may be left of a row that is decomposed.</param>
+    public static float[] Run(SparseLayer layer, float[] start, int mostColumns = MostColumns)
     {
         var result = (float[])start.Clone();
         layer.Each(layer.Rows.Count, row =>
@@ -25,7 +26,7 @@ internal static class MaskedRefit
                 return;
             var wanted = layer.Row(layer.Values, row);
             var form = layer.Form(row);
-            var found = kept.Length <= MostColumns ? Solve(form, wanted, kept) : Descend(form, wanted, kept, layer.Row(start, row));
+            var found = kept.Length <= mostColumns ? Solve(form, wanted, kept) : Descend(form, wanted, kept, layer.Row(start, row));
             for (var i = 0; i < kept.Length; i++)
                 result[layer.Rows.Index(row, kept[i])] = (float)found[i];
         });

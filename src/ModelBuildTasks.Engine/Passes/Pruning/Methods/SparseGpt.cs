@@ -76,11 +76,16 @@ internal static class SparseGpt
             var scores = new double[rows * width];
             layer.Each(rows, r =>
             {
-                for (var k = begin; k < end; k++)
+                // As if all columns of the block were left and made up for what went before.
+                var sums = _sums[r].AsSpan(begin, width).ToArray();
+                for (var k = end - 1; k >= begin; k--)
                 {
+                    var (w, diagonal, sum) = (_weights[r][order[k]], lower[k * _size + k], sums[k - begin]);
+                    var loss = diagonal * w - sum;
                     // What is zero stays zero.
-                    var loss = _weights[r][order[k]] == 0 ? 0 : lower[k * _size + k] * Wanted(r, k);
-                    scores[r * width + k - begin] = loss * loss;
+                    scores[r * width + k - begin] = w == 0 ? 0 : loss * loss;
+                    if (sum != 0)
+                        TensorPrimitives.MultiplyAdd(lower.AsSpan(k * _size + begin, k - begin), -sum / diagonal, sums.AsSpan(0, k - begin), sums.AsSpan(0, k - begin));
                 }
             });
             var mask = new bool[scores.Length];

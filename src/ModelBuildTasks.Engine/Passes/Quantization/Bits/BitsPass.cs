@@ -87,8 +87,8 @@ internal sealed class BitsPass
         return twins;
     }
 
-    // Signs have no zero: where one weight in a hundred is zero, it was pruned, and gets 8 bits.
-    private static bool IsPruned(OnnxModel model, NodeWeight weight) => weight.Node.OpType != "Gather" && model.ReadFloats(weight.Tensor).Count(v => v == 0) >= 0.01 * weight.Count;
+    // Signs have no zero: where one value in a thousand is zero, the weight was pruned, and gets 8 bits.
+    private static bool IsPruned(OnnxModel model, NodeWeight weight) => weight.Node.OpType != "Gather" && model.ReadFloats(weight.Tensor).Count(v => v == 0) >= 0.001 * weight.Count;
 
     /// <summary>What a weight of few bits is smaller by than one of 8 bits.</summary>
     private long Gain(NodeWeight weight)
