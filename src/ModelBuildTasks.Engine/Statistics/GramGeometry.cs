@@ -57,6 +57,18 @@ internal sealed class GramGeometry
     /// <param name="columns">Elements of the last axis.</param>
     public static GramGeometry Product(int columns) => new(1, columns, []);
 
+    /// <summary>The same of a value that has as many channels again behind its own; null where channels are in groups.</summary>
+    public GramGeometry? Doubled() => Groups > 1 ? null : new(1, 2 * Channels, Kernel)
+    {
+        Transposed = Transposed,
+        Strides = Strides,
+        Dilations = Dilations,
+        PadsBegin = PadsBegin,
+        PadsEnd = PadsEnd,
+        OutputPadding = OutputPadding,
+        AutoPad = AutoPad,
+    };
+
     /// <summary>The geometry of a node's data input, or null where its rows are not defined here.</summary>
     /// <param name="node">A Conv, ConvTranspose, MatMul, Gemm, or recurrent node.</param>
     /// <param name="input">Index of the weight among the node's inputs.</param>

@@ -1,5 +1,6 @@
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.Pruning.Sequential;
 using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
@@ -30,6 +31,10 @@ internal sealed class LayerSource(OnnxModel model, PrunePlan plan, RoundingData?
     /// <summary>Reads a weight of float32 whose rows are known.</summary>
     public SparseLayer Open(PrunableWeight weight) =>
         SparseLayer.Of(model, Use(weight) ?? weight.Uses[0], weight.Rows!, Shape, (DataType)weight.Tensor.DataType == DataType.Float ? data : null, TakesBack, threads);
+
+    /// <summary>A weight behind others that are pruned already: it is to make of what it reads now what it made of what it read before.</summary>
+    public SparseLayer Open(PrunableWeight weight, PairedMoments paired) =>
+        new(paired.Wanted(model.ReadFloats(weight.Tensor), weight.Rows!, threads), weight.Rows!, Shape, [(double[])paired.Now.Clone()], [paired.Squares], threads);
 
     private Quantization.NodeWeight? Use(PrunableWeight weight) =>
         (DataType)weight.Tensor.DataType == DataType.Float ? weight.Uses.FirstOrDefault(u => data?.Of(u).Count > 0) : null;

@@ -3,9 +3,11 @@ using System.Runtime.InteropServices;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Pruning.Methods;
+using ModelBuildTasks.Engine.Passes.Pruning.Sequential;
 using ModelBuildTasks.Engine.Passes.Quantization;
 using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 using ModelBuildTasks.Engine.Passes.Quantization.Search;
+using ModelBuildTasks.Engine.Statistics;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes.Pruning;
@@ -13,6 +15,7 @@ namespace ModelBuildTasks.Engine.Passes.Pruning;
 /// <summary>Zeros in the place of weights: single ones, N of M, or blocks.</summary>
 internal sealed class ZeroPruning
 {
+    private readonly OnnxModel _original;
     private readonly OnnxModel _model;
     private readonly PrunePlan _plan;
     private readonly PassContext _context;
@@ -20,16 +23,16 @@ internal sealed class ZeroPruning
     private readonly LayerSource _source;
     private readonly NameAllocator _names;
 
-    private ZeroPruning(OnnxModel model, PrunePlan plan, PassContext context)
+    private ZeroPruning(OnnxModel original, PrunePlan plan, PassContext context)
     {
-        (_model, _plan, _context) = (model, plan, context);
-        _nodes = PrunableWeights.Find(model, new RuleSet(model, context.Rules));
-        _names = new(model);
-        _source = new(model, plan, Observe(), context.Threads);
+        (_original, _model, _plan, _context) = (original, original.Clone(), plan, context);
+        _nodes = PrunableWeights.Find(_model, new RuleSet(_model, context.Rules));
+        _names = new(_model);
+        _source = new(_model, plan, Observe(), context.Threads);
     }
 
     /// <summary>Prunes a copy of the model.</summary>
-    public static PassResult Run(OnnxModel model, PrunePlan plan, PassContext context) => new ZeroPruning(model.Clone(), plan, context).Run();
+    public static PassResult Run(OnnxModel model, PrunePlan plan, PassContext context) => new ZeroPruning(model, plan, context).Run();
 
     private PassResult Run()
     {
@@ -44,10 +47,15 @@ internal sealed class ZeroPruning
         weights.RemoveAll(misfits.ContainsKey);
         var amounts = Amounts(weights);
         var done = new Dictionary<PrunableWeight, PrunedWeight>(ReferenceEqualityComparer.Instance);
-        for (var i = 0; i < weights.Count; i++)
+        var clear = weights.Zip(amounts).ToDictionary(p => p.First, p => p.Second, (IEqualityComparer<PrunableWeight>)ReferenceEqualityComparer.Instance);
+        foreach (var stage in Sequence(weights))
         {
-            done[weights[i]] = Prune(weights[i], amounts[i]);
-            _context.Progress?.Invoke(0.5 + 0.5 * (i + 1) / weights.Count);
+            var paired = done.Count > 0 ? Pair(stage) : [];
+            foreach (var weight in stage)
+            {
+                done[weight] = Prune(weight, clear[weight], paired.GetValueOrDefault(weight));
+                _context.Progress?.Invoke(0.5 + 0.5 * done.Count / weights.Count);
+            }
         }
 
         if (done.Count > 0)
@@ -99,7 +107,24 @@ internal sealed class ZeroPruning
         }));
     }
 
-    private PrunedWeight Prune(PrunableWeight weight, long clear)
+    /// <summary>What is pruned at once. Where the rest makes up for what went, it does so also for what went in front of it, as far as that can be observed.</summary>
+    private IReadOnlyList<IReadOnlyList<PrunableWeight>> Sequence(List<PrunableWeight> weights) =>
+        _source is { TakesBack: true, Data: not null } && _context.Calibration is { Feedback.Count: 0 } && !_model.Graph.Node.Any(n => n.Bodies().Any()) ? Stages.Of(_model, weights) : [weights];
+
+    private Dictionary<PrunableWeight, PairedMoments> Pair(IReadOnlyList<PrunableWeight> stage)
+    {
+        var found = new Dictionary<PrunableWeight, PairedMoments>(ReferenceEqualityComparer.Instance);
+        var both = new PairedModel(_original, _model);
+        var matrices = stage.Where(w => w.Uses.Count == 1 && _source.HasData(w)).Select(w => (Weight: w, Matrix: both.Matrix(w.Uses[0]))).Where(p => p.Matrix is not null).ToList();
+        if (matrices.Count == 0)
+            return found;
+        StatisticsCollector.Collect(both.Model, [], _context.Calibration!, _context.Threads, grams: [.. matrices.Select(m => m.Matrix!)]);
+        foreach (var (weight, matrix) in matrices.Where(m => m.Matrix!.IsValid))
+            found[weight] = new(matrix!, weight.Rows!.Columns, _source.Centered(weight));
+        return found;
+    }
+
+    private PrunedWeight Prune(PrunableWeight weight, long clear, PairedMoments? paired)
     {
         var raw = _model.ReadBytes(weight.Tensor);
         var type = (DataType)weight.Tensor.DataType;
@@ -113,11 +138,12 @@ internal sealed class ZeroPruning
             return result;
         }
 
-        var layer = _source.Open(weight);
+        var layer = paired is null ? _source.Open(weight) : _source.Open(weight, paired);
+        var before = _model.ReadFloats(weight.Tensor);
         var pruned = LayerPruning.Prune(layer, _plan.Method, _plan.Repair, clear, _plan.Method == PruneMethod.Obs ? LayerPruning.MostObsCost : LayerPruning.MostAutoCost);
-        result = PrunedWeight.Of(layer.Values, pruned.Values) with { Method = pruned.Method, OutputSqnr = Decibels(layer.Power, pruned.Loss!.Value) };
+        result = PrunedWeight.Of(before, pruned.Values) with { Method = pruned.Method, OutputSqnr = Decibels(layer.Power, pruned.Loss!.Value) };
         if (_source.Centered(weight))
-            BiasRepair.Apply(_model, weight, _source.Data!, layer.Values, pruned.Values, _names, use => use.Node);
+            BiasRepair.Apply(_model, weight, _source.Data!, before, pruned.Values, _names, use => use.Node, paired);
         weight.Tensor.PayloadRef = _model.Payloads.Add(MemoryMarshal.AsBytes(pruned.Values.AsSpan()).ToArray());
         return result;
     }
