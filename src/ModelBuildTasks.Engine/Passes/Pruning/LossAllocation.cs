@@ -62,7 +62,6 @@ internal sealed class LossAllocation(LayerSource source, PrunePlan plan, PrunePr
     private List<(long Clear, double Loss)> Curve(PrunableWeight weight, double limit)
     {
         var layer = source.Open(weight);
-        var method = plan.Method is PruneMethod.Magnitude or PruneMethod.Wanda ? plan.Method : PruneMethod.SparseGpt;
         List<double> shares = [.. _shares.Where(s => s < limit), limit];
         var curve = new List<(long, double)> { (0, 0) };
         var nearest = shares.MinBy(s => Math.Abs(s - plan.Amount));
@@ -72,8 +71,7 @@ internal sealed class LossAllocation(LayerSource source, PrunePlan plan, PrunePr
             var clear = PruneAmounts.Share(weight, share);
             if (clear <= curve[^1].Item1)
                 continue;
-            // The loss of one sweep has the same course as that of the best search.
-            var result = LayerPruning.Prune(layer, method, plan.Repair, clear, obsCost: 0);
+            var result = Try(layer, clear);
             curve.Add((clear, result.Loss!.Value));
             if (share == nearest && result.Loss > 0)
                 reach = probe.Noise([(weight, layer.Values, result.Values)]) / result.Loss.Value;
@@ -81,6 +79,10 @@ internal sealed class LossAllocation(LayerSource source, PrunePlan plan, PrunePr
 
         return [.. curve.Select(c => (c.Item1, c.Item2 * reach))];
     }
+
+    /// <summary>What pruning makes of a weight, as far as that is soon known: the loss of one sweep has the same course as that of the best search with a fit behind it.</summary>
+    public LayerResult Try(SparseLayer layer, long clear) =>
+        LayerPruning.Prune(layer, plan.Method is PruneMethod.Magnitude or PruneMethod.Wanda ? plan.Method : PruneMethod.SparseGpt, PruneRepair.None, clear, obsCost: 0);
 
     /// <summary>The points of a curve that no straight line between two others is below.</summary>
     private static List<(long Clear, double Loss)> Hull(List<(long Clear, double Loss)> curve)

@@ -11,8 +11,11 @@ internal sealed class SparseLayer
     /// <summary>Damping of the Gram matrices, as usual for SparseGPT.</summary>
     public const double Damping = 0.01;
 
-    /// <summary>Share of the correlations that is not believed, see <see cref="QuadraticForm"/>.</summary>
-    public const double Shrinkage = 0.1;
+    /// <summary>
+    /// Share of the correlations that is not believed, see <see cref="QuadraticForm"/>. On sequences that a language model was not calibrated on, 0 to 0.1 are alike to
+    /// 0.02 nats at 50 %, and 0.2 is worse.
+    /// </summary>
+    public const double Shrinkage = 0.05;
 
     private readonly Lazy<QuadraticForm[]> _forms;
 

@@ -89,7 +89,8 @@ internal sealed class ZeroPruning
         if (_source.Data is null || _context.Calibration is not { } calibration || OutputProbe.Open(_model, calibration, PruneProbe.Batches) is not { Power: > 0 } outputs)
             return uniform;
         var probe = new PruneProbe(_model, outputs, _source);
-        var found = With(new LossAllocation(_source, _plan, probe, done => _context.Progress?.Invoke(0.3 + 0.2 * done)).Choose(known, limit));
+        var allocation = new LossAllocation(_source, _plan, probe, done => _context.Progress?.Invoke(0.3 + 0.2 * done));
+        var found = With(allocation.Choose(known, limit));
         return _plan.Allocation == PruneAllocation.Loss || Noise(found) < Noise(uniform) ? found : uniform;
 
         long[] With(long[] counts)
@@ -103,7 +104,7 @@ internal sealed class ZeroPruning
         double Noise(long[] counts) => probe.Noise(open.Where(i => _source.HasData(weights[i])).Select(i =>
         {
             var layer = _source.Open(weights[i]);
-            return (weights[i], layer.Values, LayerPruning.Prune(layer, _plan.Method, _plan.Repair, counts[i], obsCost: 0).Values);
+            return (weights[i], layer.Values, allocation.Try(layer, counts[i]).Values);
         }));
     }
 
