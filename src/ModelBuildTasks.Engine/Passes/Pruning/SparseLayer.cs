@@ -12,10 +12,10 @@ internal sealed class SparseLayer
     public const double Damping = 0.01;
 
     /// <summary>
-    /// Share of the correlations that is not believed, see <see cref="QuadraticForm"/>. On sequences that a language model was not calibrated on, 0 to 0.1 are alike to
-    /// 0.02 nats at 50 %, and 0.2 is worse.
+    /// Share of the correlations that is not believed, see <see cref="QuadraticForm"/>. On sequences that a language model was not calibrated on, 0 to 0.15 are alike
+    /// (0.02 nats at 50 %); a network calibrated on 30 photos has 7.5 dB on others with 0.05, 8.5 with 0.15 and 8.1 with 0.3.
     /// </summary>
-    public const double Shrinkage = 0.05;
+    public const double Shrinkage = 0.15;
 
     private readonly Lazy<QuadraticForm[]> _forms;
 
