@@ -49,8 +49,8 @@ public sealed class SequentialTests
 
         var wanted = new PairedMoments(matrix, rows.Columns, centered: false).Wanted(values, rows, 1);
 
-        // But for damping.
-        Assert.AreEqual(2, wanted.Zip(values, (a, b) => (double)a * b).Sum() / values.Sum(v => (double)v * v), 0.1);
+        // But for damping, and for correlations that are not all believed.
+        Assert.AreEqual(2, wanted.Zip(values, (a, b) => (double)a * b).Sum() / values.Sum(v => (double)v * v), 0.25);
     }
 
     [TestMethod]
