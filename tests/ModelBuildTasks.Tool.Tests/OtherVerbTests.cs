@@ -54,6 +54,24 @@ public sealed class OtherVerbTests
     }
 
     [TestMethod]
+    public async Task Plan_shows_what_passes_would_do_and_writes_nothing()
+    {
+        using var line = new CommandLine();
+        File.WriteAllText(line.File("compression.yaml"), $"""
+            version: 1
+            targets:
+              - model: {CommandLine.Data("mnist/mnist.onnx").Replace('\\', '/')}
+                passes: [prune: {"{"} structure: channels, parameters: 20%, multiple: 1 {"}"}]
+            """);
+        var before = Directory.GetFileSystemEntries(Path.GetDirectoryName(line.File("compression.yaml"))!);
+        Assert.AreEqual(ExitCode.Done, await line.Run("plan", "--manifest", line.File("compression.yaml")), line.Error);
+        Assert.Contains("multiply-accumulates", line.Out);
+        Assert.Contains("pruned", line.Out);
+        CollectionAssert.AreEquivalent(before, Directory.GetFileSystemEntries(Path.GetDirectoryName(line.File("compression.yaml"))!));
+        Assert.AreEqual(ExitCode.WrongCall, await line.Run("plan", "--manifest", line.File("compression.yaml"), "--target", "None"));
+    }
+
+    [TestMethod]
     public async Task Help_and_version_end_in_0()
     {
         using var line = new CommandLine();
