@@ -10,18 +10,26 @@ namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
 /// </summary>
 internal static class DefaultTerms
 {
-    public static IReadOnlyList<LossTerm> Of(OnnxModel student)
+    /// <summary>A term for each output.</summary>
+    public static IReadOnlyList<LossTerm> Of(OnnxModel student) => [.. ByOutput(student).Values];
+
+    /// <summary>A term for each output, by the output's name.</summary>
+    public static OrderedDictionary<string, LossTerm> ByOutput(OnnxModel model)
     {
-        var index = new GraphIndex(student, student.Graph);
-        return [.. student.Outputs.Where(o => o.Type is DataType.Float or DataType.Undefined).Select(o => Term(index, o.Name))];
+        var index = new GraphIndex(model, model.Graph);
+        var terms = new OrderedDictionary<string, LossTerm>();
+        foreach (var output in model.Outputs.Where(o => o.Type is DataType.Float or DataType.Undefined))
+            terms[output.Name] = Term(index, output.Name, output.Shape is [.., 1]);
+        return terms;
     }
 
-    private static LossTerm Term(GraphIndex index, string output)
+    private static LossTerm Term(GraphIndex index, string output, bool single)
     {
         var producer = index.Producer(output);
         if (producer is not null && (producer.Is("Softmax") || producer.Is("LogSoftmax")))
             return new(LossKind.Divergence, producer.Input[0]) { Axis = (int)producer.Int("axis", -1) };
-        return new(producer is not null && IsProduct(index, producer) ? LossKind.Divergence : LossKind.SquaredError, output);
+        // A single number is no score among others: the divergence would be zero whatever it is.
+        return new(producer is not null && !single && IsProduct(index, producer) ? LossKind.Divergence : LossKind.SquaredError, output);
     }
 
     private static bool IsProduct(GraphIndex index, NodeProto node) => node.Is("Gemm") || node.Is("MatMul")

@@ -72,7 +72,7 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
                 since++;
         }
 
-        return new(Trained(best), before, bestLoss, done, weights);
+        return new(Trained(best), before, bestLoss, done, weights) { Masked = [.. step.Masked] };
     }
 
     private List<string> Trainable(IReadOnlyList<LossTerm> terms, IReadOnlyDictionary<string, Tensor> example)

@@ -38,6 +38,9 @@ internal sealed record TrainerOptions
     /// <summary>The seed of the order of samples.</summary>
     public ulong Seed { get; init; }
 
+    /// <summary>Whether zeros of a weight that was pruned stay zeros.</summary>
+    public bool KeepZeros { get; init; } = true;
+
     /// <summary>Threads of ONNX Runtime. The result does not depend on it.</summary>
     public int Threads { get; init; } = 1;
 
@@ -58,4 +61,8 @@ internal sealed record TrainingProgress(int Step, int Steps, double Loss, double
 /// <param name="After">The same with the best weights.</param>
 /// <param name="Steps">Steps done.</param>
 /// <param name="Weights">The weights that were trained.</param>
-internal sealed record TrainingResult(Onnx.OnnxModel Student, double Before, double After, int Steps, IReadOnlyList<string> Weights);
+internal sealed record TrainingResult(Onnx.OnnxModel Student, double Before, double After, int Steps, IReadOnlyList<string> Weights)
+{
+    /// <summary>Those of them that were pruned and kept their zeros.</summary>
+    public IReadOnlyCollection<string> Masked { get; init; } = [];
+}

@@ -17,6 +17,7 @@ internal sealed class TrainingStep : IDisposable
     private readonly Session _loss;
     private readonly Dictionary<string, Tensor> _weights;
     private readonly Dictionary<string, float[]> _sums;
+    private readonly Dictionary<string, float[]> _masks;
     private readonly Dictionary<string, string> _byOutput;
     private readonly IReadOnlyCollection<string> _constants;
 
@@ -29,6 +30,7 @@ internal sealed class TrainingStep : IDisposable
         var tensors = student.Graph.Initializer.ToDictionary(t => t.Name);
         _weights = weights.ToDictionary(w => w, w => Tensor.Of<float>(DataType.Float, [.. tensors[w].Dims], student.ReadFloats(tensors[w])));
         _sums = _graph.Outputs.Keys.ToDictionary(w => w, w => new float[_weights[w].Count]);
+        _masks = options.KeepZeros ? ZeroMasks.Of(_weights) : [];
         var settings = new SessionSettings(options.Threads);
         _gradients = new Session(_graph.Model, settings);
         _loss = new Session(LossAlone(), settings);
@@ -68,6 +70,9 @@ internal sealed class TrainingStep : IDisposable
         return loss;
     }
 
+    /// <summary>Weights whose zeros stay.</summary>
+    public IReadOnlyCollection<string> Masked => _masks.Keys;
+
     /// <summary>Moves the weights along the gradients that were added up, times a factor.</summary>
     public void Move(AdamW optimizer, float factor)
     {
@@ -75,7 +80,13 @@ internal sealed class TrainingStep : IDisposable
         {
             if (factor != 1)
                 TensorPrimitives.Multiply(sum, factor, sum);
-            optimizer.Update(name, _weights[name].As<float>(), sum, decay: _weights[name].Shape.Length > 1);
+            var weight = _weights[name].As<float>();
+            var mask = _masks.GetValueOrDefault(name);
+            if (mask is not null)
+                TensorPrimitives.Multiply(sum, mask, sum);
+            optimizer.Update(name, weight, sum, decay: _weights[name].Shape.Length > 1);
+            if (mask is not null)
+                TensorPrimitives.Multiply(weight, mask, weight);
         }
     }
 
