@@ -66,7 +66,7 @@ internal sealed class BitsPass
         var rules = new RuleSet(model, _context.Rules);
         // A rule that says weights means 8 bits.
         var wanted = choices.Where(c => c.Form == QuantizedForm.Weights && rules.Forms(c.Node) is not [QuantizedForm.Weights]
-            && c.Weights.All(w => RowLayout.Of(w) is not null) && c.Weights.Sum(Gain) > 0).ToList();
+            && c.Weights.All(w => RowLayout.Of(w) is not null && (_bits.Bits > 1 || _bits.Average is not null || !IsPruned(model, w))) && c.Weights.Sum(Gain) > 0).ToList();
         // A table and its transposition are stored once: both are rounded alike.
         var twins = Twins(model, wanted);
         return new(choices, wanted, twins, Observe(model, wanted, twins));
@@ -86,6 +86,9 @@ internal sealed class BitsPass
 
         return twins;
     }
+
+    // Signs have no zero: where one value in a thousand is zero, the weight was pruned, and gets 8 bits.
+    private static bool IsPruned(OnnxModel model, NodeWeight weight) => weight.Node.OpType != "Gather" && model.ReadFloats(weight.Tensor).Count(v => v == 0) >= 0.001 * weight.Count;
 
     /// <summary>What a weight of few bits is smaller by than one of 8 bits.</summary>
     private long Gain(NodeWeight weight)

@@ -2,6 +2,7 @@ using System.Numerics.Tensors;
 using ModelBuildTasks.Engine.Data;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Quantization.Equalization;
+using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 using ModelBuildTasks.Engine.Passes.Quantization.Search;
 using ModelBuildTasks.Engine.Statistics;
 
@@ -46,7 +47,7 @@ internal static class SequentialRefit
             {
                 var node = r.Reader.Weight.Node;
                 var joined = both.Joined(node.Input[0], LinearLayer.ChannelAxis(node));
-                return (First: new GramMatrix(joined, r.Reader.Geometry.Twice(), 0), Second: new GramMatrix(joined, r.Reader.Geometry.Twice(), 0));
+                return (First: new GramMatrix(joined, r.Reader.Geometry.Doubled()!, 0), Second: new GramMatrix(joined, r.Reader.Geometry.Doubled()!, 0));
             }).ToList();
             var halves = data.Feedback.Count == 0 && data.Count > 1;
             StatisticsCollector.Collect(both.Model, [], halves ? new HalfData(data, 0) : data, context.Threads, null, null, [.. seen.Select(s => s.First)]);
@@ -65,7 +66,7 @@ internal static class SequentialRefit
     }
 
     private static bool Fits(Reader reader) => reader.Node.Graph == 0 && reader.Groups == 1 && reader.Seen && reader.Weight.Input == 1
-        && reader.Weight.Node.OpType is "Conv" or "ConvTranspose" or "MatMul" or "Gemm" && GramMatrix.Bytes(reader.Geometry.Twice()) <= LargestMatrix;
+        && reader.Weight.Node.OpType is "Conv" or "ConvTranspose" or "MatMul" or "Gemm" && GramMatrix.Bytes(reader.Geometry.Doubled()!) <= LargestMatrix;
 
     private static void Fit(Reader reader, int[] going, GramMatrix seen, GramMatrix? other, OnnxModel repaired, ReaderEdits edits)
     {
@@ -112,7 +113,7 @@ internal static class SequentialRefit
                 first[i] = start[staying[i]];
             for (var i = 0; i < s; i++)
                 right[i] -= TensorPrimitives.Dot<double>(plain.AsSpan(i * s, s), first);
-            Cholesky.Solve(lower, s, right);
+            Cholesky.Solve(lower, right);
             var row = new double[n];
             for (var i = 0; i < s; i++)
                 row[staying[i]] = first[i] + right[i];
