@@ -38,7 +38,7 @@ internal sealed record TrainerOptions
     /// <summary>The seed of the order of samples.</summary>
     public ulong Seed { get; init; }
 
-    /// <summary>Whether zeros of a weight that was pruned stay zeros.</summary>
+    /// <summary>Whether exact zeros of weights stay zeros.</summary>
     public bool KeepZeros { get; init; } = true;
 
     /// <summary>Threads of ONNX Runtime. The result does not depend on it.</summary>
