@@ -19,17 +19,16 @@ internal static class DefaultTerms
         var index = new GraphIndex(model, model.Graph);
         var terms = new OrderedDictionary<string, LossTerm>();
         foreach (var output in model.Outputs.Where(o => o.Type is DataType.Float or DataType.Undefined))
-            terms[output.Name] = Term(index, output.Name, output.Shape is [.., 1]);
+            terms[output.Name] = Term(index, output.Name);
         return terms;
     }
 
-    private static LossTerm Term(GraphIndex index, string output, bool single)
+    private static LossTerm Term(GraphIndex index, string output)
     {
         var producer = index.Producer(output);
         if (producer is not null && (producer.Is("Softmax") || producer.Is("LogSoftmax")))
             return new(LossKind.Divergence, producer.Input[0]) { Axis = (int)producer.Int("axis", -1) };
-        // A single number is no score among others: the divergence would be zero whatever it is.
-        return new(producer is not null && !single && IsProduct(index, producer) ? LossKind.Divergence : LossKind.SquaredError, output);
+        return new(producer is not null && IsProduct(index, producer) ? LossKind.Divergence : LossKind.SquaredError, output);
     }
 
     private static bool IsProduct(GraphIndex index, NodeProto node) => node.Is("Gemm") || node.Is("MatMul")

@@ -19,20 +19,21 @@ internal static class DistillationTerms
     /// <exception cref="ModelBuildException">MBT2045: student and teacher do not match.</exception>
     public static IReadOnlyList<LossTerm> Of(OnnxModel student, OnnxModel teacher, DistillPlan plan, IReadOnlyDictionary<string, Tensor> sample)
     {
-        var outputs = Outputs(student, teacher, plan);
+        var outputs = Outputs(student, teacher, plan, sample);
         return [.. outputs, .. Hidden(student, teacher, plan, sample, [.. outputs.Select(o => o.Value)])];
     }
 
-    private static List<LossTerm> Outputs(OnnxModel student, OnnxModel teacher, DistillPlan plan)
+    private static List<LossTerm> Outputs(OnnxModel student, OnnxModel teacher, DistillPlan plan, IReadOnlyDictionary<string, Tensor> sample)
     {
         var (mine, theirs) = (DefaultTerms.ByOutput(student), DefaultTerms.ByOutput(teacher));
+        var shapes = Shapes(student, sample, [.. mine.Values.Where(t => t.Kind == LossKind.Divergence).Select(t => t.Value)]);
         var terms = new List<LossTerm>();
         foreach (var (output, term) in mine)
         {
             if (!theirs.TryGetValue(output, out var other))
                 throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"the teacher has no output '{output}' of float values that the student's could be compared with");
-            // Scores are compared as such where both models give them; a Softmax in only one of them is seen as its probabilities.
-            if (term.Kind != other.Kind || (term.Kind == LossKind.Divergence && (term.Value == output) != (other.Value == output)))
+            // A single number is no score among others: its divergence is zero whatever it is. Scores are compared as such where both models give them; a Softmax in only one of them is seen as its probabilities.
+            if (term.Kind != other.Kind || (term.Kind == LossKind.Divergence && ((term.Value == output) != (other.Value == output) || IsSingle(shapes[term.Value].Shape, term.Axis))))
                 terms.Add(new(LossKind.SquaredError, output));
             else if (term.Kind != LossKind.Divergence)
                 terms.Add(term);
@@ -43,6 +44,8 @@ internal static class DistillationTerms
         return plan.Labels == 0 || terms.Exists(t => t.Kind == LossKind.CrossEntropy) ? terms
             : throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, "labels need an output of scores, one a class, and the student has none: what a Softmax or a matrix product gives");
     }
+
+    private static bool IsSingle(long[] shape, int axis) => shape.Length == 0 || shape[axis < 0 ? axis + shape.Length : axis] == 1;
 
     private static IEnumerable<LossTerm> Scores(LossTerm term, DistillPlan plan)
     {
@@ -103,6 +106,8 @@ internal static class DistillationTerms
 
     private static Dictionary<string, Tensor> Shapes(OnnxModel model, IReadOnlyDictionary<string, Tensor> sample, IReadOnlyList<string> names)
     {
+        if (names.Count == 0)
+            return [];
         var clone = model.Clone();
         var known = clone.Graph.Output.Select(o => o.Name).ToHashSet();
         foreach (var name in names.Where(known.Add))

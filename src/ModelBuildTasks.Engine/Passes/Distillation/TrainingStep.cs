@@ -93,6 +93,13 @@ internal sealed class TrainingStep : IDisposable
     /// <summary>A copy of the weights.</summary>
     public Dictionary<string, float[]> Snapshot() => _weights.ToDictionary(w => w.Key, w => w.Value.ToFloats());
 
+    /// <summary>Puts a copy of the weights back.</summary>
+    public void Restore(IReadOnlyDictionary<string, float[]> snapshot)
+    {
+        foreach (var (name, values) in snapshot)
+            values.CopyTo(_weights[name].As<float>());
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
