@@ -6,9 +6,11 @@ using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes;
 using ModelBuildTasks.Engine.Passes.Pruning;
+using ModelBuildTasks.Engine.Passes.Quantization.Storage;
 using ModelBuildTasks.Engine.Passes.Storage;
 using ModelBuildTasks.Engine.Reporting;
 using ModelBuildTasks.Engine.Validation;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Pipeline;
 
@@ -79,7 +81,7 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         say("write", "writing the model", null);
         var layers = Layers.Merge(results);
         var made = new Candidate { Path = path, Outcome = "compressed", Passes = _reports, Layers = layers, Notes = Notes(results) };
-        ModelWriter.Save(results[^1].Model, path, bench.InlineLimit);
+        Save(results[^1].Model, path);
         made = made with { Notes = [.. made.Notes, .. CheckZeros(results, path)] };
         if (IsSmaller(made))
             return made with { Quantized = [.. target.Passes.SelectMany((pass, i) => pass is QuantizePlan ? results[i + 1].Decisions : []).Where(d => d.What != Layers.Left)] };
@@ -88,7 +90,7 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         if (target.Passes.Count > 0)
         {
             Discard(made);
-            ModelWriter.Save(cleaned.Model, path, bench.InlineLimit);
+            Save(cleaned.Model, path);
             if (made.Size < original.Size)
                 return made with { Reason = $"{why}; clean-up alone is smaller ({made.Size} bytes) and is kept", Layers = Layers.GivenUp(layers, "given up: the result was not smaller") };
         }
@@ -100,10 +102,22 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
 
     private void Count(OnnxModel model) => _reports[^1] = _reports[^1] with { Cost = PassCosts.Of(model, context) };
 
+    /// <summary>Writes a model. Clean-up computes the head of a tied embedding ahead, so that passes see its values; the file has them once.</summary>
+    private void Save(OnnxModel model, string path)
+    {
+        if (context.Runtime.Formats.FoldsConstants)
+        {
+            model = model.Clone();
+            TransposedTwins.Merge(model, DataType.Float, DataType.Float16);
+        }
+
+        ModelWriter.Save(model, path, bench.InlineLimit);
+    }
+
     private void Measure(OnnxModel model, string path)
     {
         var prefix = new Candidate { Path = path, Outcome = "compressed" };
-        ModelWriter.Save(model, path, bench.InlineLimit);
+        Save(model, path);
         try
         {
             _reports[^1] = _reports[^1] with { Metrics = Prefix!(prefix) };

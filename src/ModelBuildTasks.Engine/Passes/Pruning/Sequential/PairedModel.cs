@@ -47,10 +47,12 @@ internal sealed class PairedModel
     public bool Reaches(string value) => _changed.ContainsKey(value);
 
     /// <summary>The Gram matrix of what a node read before and what it reads now, side by side; null where pruning has not reached it, or that would be too large.</summary>
-    public GramMatrix? Matrix(NodeWeight use)
+    /// <param name="use">The node and its weight.</param>
+    /// <param name="largest">Most bytes of the matrix.</param>
+    public GramMatrix? Matrix(NodeWeight use, long largest = GramMatrix.MaximumBytes)
     {
         var value = use.Node.Input[0];
-        if (!_changed.TryGetValue(value, out var now) || GramGeometry.Of(use.Node, use.Input, use.Tensor.Dims)?.Doubled() is not { } doubled || GramMatrix.Bytes(doubled) > GramMatrix.MaximumBytes)
+        if (!_changed.TryGetValue(value, out var now) || GramGeometry.Of(use.Node, use.Input, use.Tensor.Dims)?.Doubled() is not { } doubled || GramMatrix.Bytes(doubled) > largest)
             return null;
         var both = _names.Next("both");
         // Channels of a convolution are axis 1, those of a product the last.

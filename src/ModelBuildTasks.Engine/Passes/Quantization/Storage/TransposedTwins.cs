@@ -4,7 +4,7 @@ using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 namespace ModelBuildTasks.Engine.Passes.Quantization.Storage;
 
 /// <summary>
-/// A matrix of codes that is the transposition of another one, as an embedding table that is also a language model's head, is stored
+/// A matrix that is the transposition of another one, as an embedding table that is also a language model's head, is stored
 /// once: the other becomes a Transpose, which the runtime computes when it loads the model.
 /// </summary>
 internal static class TransposedTwins
@@ -14,14 +14,17 @@ internal static class TransposedTwins
 
     /// <summary>Replaces the second of each pair in the main graph.</summary>
     /// <returns>Bytes that are no longer stored.</returns>
-    public static long Merge(RewriteContext context)
+    public static long Merge(RewriteContext context) => Merge(context.Model, DataType.Int8, DataType.Uint8);
+
+    /// <summary>Replaces the second of each pair of matrices of the given types in the main graph.</summary>
+    /// <returns>Bytes that are no longer stored.</returns>
+    public static long Merge(OnnxModel model, params DataType[] types)
     {
-        var model = context.Model;
         var graph = model.Graph;
         // An initializer that is listed as input may be given another value.
         var listed = graph.Input.Select(i => i.Name).ToHashSet();
         var matrices = graph.Initializer
-            .Where(i => (DataType)i.DataType is DataType.Int8 or DataType.Uint8 && i.Dims.Count == 2 && i.Dims.Min() > 1 && model.ByteLength(i) > Overhead && !listed.Contains(i.Name))
+            .Where(i => types.Contains((DataType)i.DataType) && i.Dims.Count == 2 && i.Dims.Min() > 1 && model.ByteLength(i) > Overhead && !listed.Contains(i.Name))
             .ToList();
         var gone = new HashSet<TensorProto>(ReferenceEqualityComparer.Instance);
         var nodes = new List<NodeProto>();
