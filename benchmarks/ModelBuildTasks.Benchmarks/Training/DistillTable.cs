@@ -26,7 +26,7 @@ internal static class DistillTable
             }
 
             var accuracy = ModelTable.Find(report, "accuracy");
-            var passes = string.Join("; ", report.Passes.Skip(1).Select(p => string.Create(CultureInfo.InvariantCulture, $"{p.Name} {p.Seconds:F0} s: {p.Summary}")));
+            var passes = string.Join("; ", report.Passes.Skip(1).Select(p => string.Create(CultureInfo.InvariantCulture, $"{p.Name} {p.Seconds:F0} s: {p.Summary}{(p.Metrics?.FirstOrDefault(m => m.Name == "accuracy") is { } then ? $" ({then.Compressed:P2})" : "")}")));
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
                 $"| {report.Name} | {report.Artifact.Size:N0} | {(double)report.Artifact.Size / report.Model.Size:P1} | {accuracy?.Reference:P2} -> {accuracy?.Compressed:P2} | {ModelTable.Find(report, "agreement")?.Compressed:P2} | {passes} |"));
         }
