@@ -4,6 +4,7 @@ using ModelBuildTasks.Engine.Autodiff;
 using ModelBuildTasks.Engine.Autodiff.Losses;
 using ModelBuildTasks.Engine.Execution;
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 
@@ -16,6 +17,7 @@ internal sealed class TrainingStep : IDisposable
     private readonly Session _gradients;
     private readonly Session _loss;
     private readonly Dictionary<string, Tensor> _weights;
+    private readonly IReadOnlyDictionary<string, FakeWeight> _latent;
     private readonly Dictionary<string, float[]> _sums;
     private readonly Dictionary<string, string> _byOutput;
     private readonly IReadOnlyCollection<string> _constants;
@@ -23,12 +25,16 @@ internal sealed class TrainingStep : IDisposable
     public TrainingStep(OnnxModel student, IReadOnlyList<string> weights, IReadOnlyList<LossTerm> terms, IReadOnlyDictionary<string, Tensor> example, TrainerOptions options)
     {
         Terms = terms;
+        student = options.Quantizer?.Freeze(student, weights) ?? student;
+        _latent = options.Quantizer?.Start(weights) ?? new Dictionary<string, FakeWeight>();
         _constants = options.Constants;
         _graph = Gradients.Build(student, new(weights, terms, example) { Constants = options.Constants });
         _byOutput = _graph.Outputs.ToDictionary(o => o.Value, o => o.Key);
         var tensors = student.Graph.Initializer.ToDictionary(t => t.Name);
         _weights = weights.ToDictionary(w => w, w => Tensor.Of<float>(DataType.Float, [.. tensors[w].Dims], student.ReadFloats(tensors[w])));
         _sums = _graph.Outputs.Keys.ToDictionary(w => w, w => new float[_weights[w].Count]);
+        foreach (var (name, latent) in _latent)
+            latent.Write(_weights[name].As<float>());
         var settings = new SessionSettings(options.Threads);
         _gradients = new Session(_graph.Model, settings);
         _loss = new Session(LossAlone(), settings);
@@ -75,11 +81,18 @@ internal sealed class TrainingStep : IDisposable
         {
             if (factor != 1)
                 TensorPrimitives.Multiply(sum, factor, sum);
-            optimizer.Update(name, _weights[name].As<float>(), sum, decay: _weights[name].Shape.Length > 1);
+            if (!_latent.TryGetValue(name, out var latent))
+            {
+                optimizer.Update(name, _weights[name].As<float>(), sum, decay: _weights[name].Shape.Length > 1);
+                continue;
+            }
+
+            latent.Move(optimizer, sum);
+            latent.Write(_weights[name].As<float>());
         }
     }
 
-    /// <summary>A copy of the weights.</summary>
+    /// <summary>A copy of the weights, quantized as the student reads them.</summary>
     public Dictionary<string, float[]> Snapshot() => _weights.ToDictionary(w => w.Key, w => w.Value.ToFloats());
 
     /// <inheritdoc/>

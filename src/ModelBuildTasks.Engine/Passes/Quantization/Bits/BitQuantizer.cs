@@ -13,8 +13,8 @@ namespace ModelBuildTasks.Engine.Passes.Quantization.Bits;
 /// <param name="threads">Threads to use; the result does not depend on it.</param>
 internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData? data, BitForms forms, int threads)
 {
-    // Below this float16 has too few digits for a scale.
-    private const float LeastHalf = 1e-4f;
+    /// <summary>Below this float16 has too few digits for a scale.</summary>
+    public const float LeastHalf = 1e-4f;
 
     /// <summary>Codes of a weight, whether their scales are float16, and how near they come, in dB.</summary>
     /// <param name="weight">The weight.</param>
@@ -88,15 +88,19 @@ internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData?
     /// <summary>Planes of a weight, whether their scales are float16, and how near they come, in dB.</summary>
     public (BitPlanes Weight, bool Halves, double Sqnr) Planes(NodeWeight weight)
     {
-        var layout = RowLayout.Of(weight)!.Value;
         var values = model.ReadFloats(weight.Tensor);
+        var (planes, halves) = Planes(values, RowLayout.Of(weight)!.Value, plan, threads);
+        return (planes, halves, Sqnr(values, planes.Decode()));
+    }
+
+    /// <summary>Planes of values, and whether their scales are float16.</summary>
+    public static (BitPlanes Planes, bool Halves) Planes(float[] values, RowLayout layout, BitsPlan plan, int threads)
+    {
         BitPlanes Find(bool halves) => BitPlanes.Of(values, layout, BitForms.Divisor(layout.Columns, plan.Group), plan.Planes, halves, threads);
         var planes = Find(true);
         // They are stored doubled. A plane of nothing has a scale of 0.
         var halves = Array.TrueForAll(planes.Scales, s => s is 0 or >= LeastHalf and < 32752);
-        if (!halves)
-            planes = Find(false);
-        return (planes, halves, Sqnr(values, planes.Decode()));
+        return (halves ? planes : Find(false), halves);
     }
 
     /// <summary>The numbers of a plan; of a budget those of its average.</summary>
