@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.RegularExpressions;
 using ModelBuildTasks.Engine.Data;
+using ModelBuildTasks.Engine.Diagnostics;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes;
@@ -52,7 +53,7 @@ internal static class FewBitsTable
         var teacher = Cleanup.Run(original, new PassContext(target.Runtime, [])).Model;
         var train = DatasetFactory.Open(target.Calibration! with { Skip = 0, Take = 8000 }, teacher);
         var test = DatasetFactory.Open(target.Calibration! with { Skip = 8000, Take = 2000 }, teacher);
-        var plan = new QuantizePlan(target.Location) { Activations = ActivationMode.None, Bits = _weights[word] };
+        var plan = new QuantizePlan(default(SourceLocation)) { Activations = ActivationMode.None, Bits = _weights[word] };
         var context = new PassContext(target.Runtime, Ends(teacher)) { Threads = 2 };
 
         var rounded = Quantize.Run(teacher, plan, context).Model;
@@ -75,6 +76,6 @@ internal static class FewBitsTable
     {
         var index = new GraphIndex(model, model.Graph);
         var weighted = model.Graph.Node.Where(n => NodeWeight.Of(n, index).Count > 0).ToList();
-        return [.. new[] { weighted[0], weighted[^1] }.Select(n => new RulePlan(new SourceLocation("", 0, 0), [], $"^{Regex.Escape(n.DisplayName())}$", true) { Form = QuantizedForm.Weights })];
+        return [.. new[] { weighted[0], weighted[^1] }.Select(n => new RulePlan(default, [], $"^{Regex.Escape(n.DisplayName())}$", true) { Form = QuantizedForm.Weights })];
     }
 }
