@@ -100,7 +100,7 @@ public sealed class FakeQuantizerTests
             var options = new TrainerOptions { Epochs = 12, Batch = 16, Rate = 0.003f, Patience = 20, Quantizer = FakeQuantizer.Of(teacher, Plan(word), context) };
             CollectionAssert.AreEqual(new[] { "w", "v" }, options.Quantizer.Names.ToArray());
             var result = new Trainer(teacher, teacher, new Points(200), options).Run();
-            Assert.IsLessThan(0.5 * result.Before, result.After, word);
+            Assert.IsLessThan(0.8 * result.Before, result.After, word);
             var stored = Quantize.Run(result.Student, Plan(word), context).Model;
             foreach (var name in new[] { "x", "h" })
                 CollectionAssert.AreEqual(Weight(result.Student, name == "x" ? "w" : "v"), Decoded(stored, name), word);

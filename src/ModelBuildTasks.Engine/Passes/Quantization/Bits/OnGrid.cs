@@ -45,14 +45,17 @@ internal static class OnGrid
         // The coarsest grid first: the largest magnitude is one step, two, three…
         for (var steps = 1; steps <= (grid.Symmetric ? grid.Zero : grid.Top) && open != Vector512<int>.Zero; steps++)
         {
-            var trial = largest / Vector512.Create((float)steps);
-            if (halves)
-                trial = RoundToNearest.Halves(trial);
-            var (fits, low) = Fits(tile, grid, trial, open);
-            scale = Vector512.ConditionalSelect(fits.AsSingle(), trial, scale);
-            if (!grid.Symmetric)
-                zero = Vector512.ConditionalSelect(fits.AsSingle(), -low, zero);
-            open &= ~fits;
+            var quotient = largest / Vector512.Create((float)steps);
+            // The quotient of a multiple that was rounded may be a neighbour of its scale.
+            for (var neighbour = halves ? 0 : -1; neighbour <= (halves ? 0 : 1) && open != Vector512<int>.Zero; neighbour++)
+            {
+                var trial = halves ? RoundToNearest.Halves(quotient) : (quotient.AsInt32() + Vector512.Create(neighbour)).AsSingle();
+                var (fits, low) = Fits(tile, grid, trial, open);
+                scale = Vector512.ConditionalSelect(fits.AsSingle(), trial, scale);
+                if (!grid.Symmetric)
+                    zero = Vector512.ConditionalSelect(fits.AsSingle(), -low, zero);
+                open &= ~fits;
+            }
         }
 
         scale.CopyTo(into);
