@@ -157,6 +157,12 @@ public static class DiagnosticCodes
     /// <summary>Structured pruning finds nothing that it may remove.</summary>
     public const string NothingToPrune = "MBT2061";
 
+    /// <summary>Weights that were pruned are not zero any more in the finished file; it was not put in place.</summary>
+    public const string ZerosLost = "MBT2050";
+
+    /// <summary>Weights that were pruned are not found again in the finished file, so that nobody knows of their zeros (a warning).</summary>
+    public const string ZerosNotCompared = "MBT2051";
+
     // MBT3xxx: gates.
 
     /// <summary>Accuracy is outside its limits.</summary>

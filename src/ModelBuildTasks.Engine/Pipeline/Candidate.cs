@@ -5,6 +5,7 @@ using ModelBuildTasks.Engine.Execution;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes;
+using ModelBuildTasks.Engine.Passes.Pruning;
 using ModelBuildTasks.Engine.Passes.Storage;
 using ModelBuildTasks.Engine.Reporting;
 using ModelBuildTasks.Engine.Validation;
@@ -75,6 +76,7 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         var layers = Layers.Merge(results);
         var made = new Candidate { Path = path, Outcome = "compressed", Passes = _reports, Layers = layers, Notes = Notes(results) };
         ModelWriter.Save(results[^1].Model, path, bench.InlineLimit);
+        made = made with { Notes = [.. made.Notes, .. CheckZeros(results, path)] };
         if (IsSmaller(made))
             return made with { Quantized = [.. target.Passes.SelectMany((pass, i) => pass is QuantizePlan ? results[i + 1].Decisions : []).Where(d => d.What != Layers.Left)] };
 
@@ -115,6 +117,20 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         if (target.Encoding == PackageEncoding.None || made.Files.Count > 1 || made.Size < 0.75 * original.Size || made.Size > int.MaxValue || original.Files.Count > 1 || original.Size > int.MaxValue)
             return made.Size < original.Size;
         return EncodedSize.Of(File.ReadAllBytes(made.Path)) < EncodedSize.Of(File.ReadAllBytes(original.Files[0]));
+    }
+
+    /// <summary>Compares the zeros of pruned weights with the file.</summary>
+    /// <exception cref="ModelBuildException">MBT2050: some are lost.</exception>
+    private IEnumerable<PassNote> CheckZeros(List<PassResult> results, string path)
+    {
+        var at = Enumerable.Range(0, target.Passes.Count).LastOrDefault(i => target.Passes[i] is PrunePlan { RemovesShape: false }, -1);
+        if (at < 0 || Layers.DidNothing(results[at + 1]))
+            return [];
+        using var written = OnnxModel.Load(path);
+        var verdict = MaskCheck.Compare(results[at + 1].Model, written, target.Rules);
+        MaskCheck.Require(verdict, target.Passes[at].Location);
+        return verdict.Unknown.Count == 0 ? []
+            : [new(at, $"the zeros of {string.Join(", ", verdict.Unknown.Distinct().Take(3).Select(n => $"'{n}'"))}{(verdict.Unknown.Distinct().Count() > 3 ? " and others" : "")} could not be compared: the weights are not found again in the finished model", DiagnosticCodes.ZerosNotCompared)];
     }
 
     private static void Discard(Candidate candidate)

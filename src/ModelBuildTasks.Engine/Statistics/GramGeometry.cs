@@ -53,11 +53,12 @@ internal sealed class GramGeometry
     public string Key => string.Join(' ', ((int[][])[[Groups, Channels, Transposed ? 1 : 0], Kernel, Strides, Dilations, PadsBegin, PadsEnd, OutputPadding])
         .Select(list => string.Join(',', list))) + AutoPad;
 
-    /// <summary>The geometry of a product with so many columns, which takes the last axis of a value.</summary>
+    /// <summary>The geometry of a product.</summary>
+    /// <param name="columns">Elements of the last axis.</param>
     public static GramGeometry Product(int columns) => new(1, columns, []);
 
-    /// <summary>The geometry of the same reading with twice the channels.</summary>
-    public GramGeometry Twice() => new(Groups, 2 * Channels, Kernel)
+    /// <summary>The same of a value that has as many channels again behind its own; null where channels are in groups.</summary>
+    public GramGeometry? Doubled() => Groups > 1 ? null : new(1, 2 * Channels, Kernel)
     {
         Transposed = Transposed,
         Strides = Strides,

@@ -79,7 +79,7 @@ public sealed class ManifestErrorTests
     [DataRow("targets: [ { model: a.onnx, goal: { minimize: size } } ]", "2:29 MBT1010 'goal' is not available in this version")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { distill: { data: d, epochs: 2 } } ] } ]", "2:41 MBT1010 pass 'distill' is not available in this version; available: prune, quantize, float16")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: { weights: float8 } } ] } ]", "2:62 MBT1010 'float8'")]
-    [DataRow("targets: [ { model: a.onnx, recipe: sparse-int8 } ]", "2:37 MBT1010 'sparse-int8'")]
+    [DataRow("targets: [ { model: a.onnx, recipe: smallest } ]", "2:37 MBT1010 'smallest'")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { op: Gemm }, quantize: int16 } ] } ]", "2:85 MBT1010 'int16'")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { tensor: x }, range: [1, 0] } ] } ]", "2:83 MBT1006 a range is")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { op: Gemm, tensor: x }, range: [0, 1] } ] } ]", "2:63 MBT1002 unknown key 'op'")]

@@ -9,7 +9,7 @@ public sealed class RecipesAndRuntimesTests
     [TestMethod]
     public void Every_recipe_file_is_sound_and_says_what_it_does()
     {
-        CollectionAssert.AreEqual(new[] { "binary", "float16", "int4", "int8", "int8-dynamic", "int8-weights", "lossless" }, Recipes.Names.ToArray());
+        CollectionAssert.AreEqual(new[] { "binary", "float16", "int4", "int8", "int8-dynamic", "int8-weights", "lossless", "sparse-int8" }, Recipes.Names.ToArray());
         foreach (var name in Recipes.Names)
         {
             var errors = new DiagnosticBag();

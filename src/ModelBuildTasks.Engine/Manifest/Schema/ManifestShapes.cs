@@ -7,7 +7,7 @@ namespace ModelBuildTasks.Engine.Manifest.Schema;
 /// <summary>The manifest as data: the parser checks by it and the JSON Schema is made from it.</summary>
 internal static class ManifestShapes
 {
-    private static readonly string[] RecipesNotYet = ["sparse-int8", "smallest", "fastest"];
+    private static readonly string[] RecipesNotYet = ["smallest", "fastest"];
 
     /// <summary>Passes of a target, in order.</summary>
     public static ListShape Passes { get; } = new(

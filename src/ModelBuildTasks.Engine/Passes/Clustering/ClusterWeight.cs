@@ -8,13 +8,11 @@ namespace ModelBuildTasks.Engine.Passes.Clustering;
 /// <summary>A weight to be clustered, with what is known of its inputs.</summary>
 internal sealed class ClusterWeight
 {
-    // More than a few exact zeros are there on purpose: the weight was pruned.
-    private const double PrunedShare = 0.02;
-
     private ClusterWeight(NodeWeight weight, float[] values, WeightRows? rows, double[][] moments, bool centered)
     {
         (Weight, Values, Rows, Moments, Centered) = (weight, values, rows, moments, centered);
-        KeepsZeros = values.Count(v => v == 0) >= PrunedShare * values.Length;
+        // A trained weight is hardly ever exactly zero: it was pruned.
+        KeepsZeros = values.Contains(0);
     }
 
     /// <summary>Where it is.</summary>

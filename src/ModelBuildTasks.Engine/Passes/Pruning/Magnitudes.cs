@@ -4,37 +4,26 @@ using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes.Pruning;
 
-/// <summary>A pruned weight.</summary>
-/// <param name="Raw">The values after pruning, in the type they had.</param>
-/// <param name="Count">Number of values.</param>
-/// <param name="Cleared">Values that became zero and were not.</param>
-/// <param name="Zeros">Values that are zero now.</param>
-/// <param name="Sqnr">10·log10(Σw²/Σ(w−w')²) in dB, at most 200; null for a weight of zeros.</param>
-internal sealed record PrunedWeight(byte[] Raw, long Count, long Cleared, long Zeros, double? Sqnr);
-
 /// <summary>
 /// Clears the values of least magnitude. IEEE floats of one sign are ordered as their bits are, so that the bits without the
 /// sign are the sort key for each width, and infinities and NaN are the largest.
 /// </summary>
 internal static class Magnitudes
 {
-    private const double MostDecibels = 200;
-
-    /// <summary>Makes the floor(<paramref name="amount"/>·count) values of least magnitude zero; of equal ones those that come first. The array is edited in place.</summary>
-    public static PrunedWeight Prune(byte[] raw, DataType type, double amount) => type switch
+    /// <summary>Makes so many values of least magnitude zero; of equal ones those that come first. The array is edited in place.</summary>
+    public static PrunedWeight Prune(byte[] raw, DataType type, long clear) => type switch
     {
-        DataType.Float => Prune<uint>(raw, amount, bits => BitConverter.UInt32BitsToSingle(bits)),
-        DataType.Float16 => Prune<ushort>(raw, amount, bits => (double)BitConverter.UInt16BitsToHalf(bits)),
-        DataType.Bfloat16 => Prune<ushort>(raw, amount, bits => BitConverter.UInt32BitsToSingle((uint)bits << 16)),
-        DataType.Double => Prune<ulong>(raw, amount, bits => BitConverter.UInt64BitsToDouble(bits)),
+        DataType.Float => Prune<uint>(raw, clear, bits => BitConverter.UInt32BitsToSingle(bits)),
+        DataType.Float16 => Prune<ushort>(raw, clear, bits => (double)BitConverter.UInt16BitsToHalf(bits)),
+        DataType.Bfloat16 => Prune<ushort>(raw, clear, bits => BitConverter.UInt32BitsToSingle((uint)bits << 16)),
+        DataType.Double => Prune<ulong>(raw, clear, bits => BitConverter.UInt64BitsToDouble(bits)),
         _ => throw new ArgumentOutOfRangeException(nameof(type), type, "not a float type"),
     };
 
-    private static PrunedWeight Prune<T>(byte[] raw, double amount, Func<T, double> value) where T : unmanaged, IBinaryInteger<T>, IMinMaxValue<T>, IUnsignedNumber<T>
+    private static PrunedWeight Prune<T>(byte[] raw, long most, Func<T, double> value) where T : unmanaged, IBinaryInteger<T>, IMinMaxValue<T>, IUnsignedNumber<T>
     {
         var bits = MemoryMarshal.Cast<byte, T>(raw.AsSpan());
-        // In decimal, 29 % of 100 is 29; in double it would be 28.999…
-        var clear = (int)Math.Clamp(Math.Floor((decimal)amount * bits.Length), 0, bits.Length);
+        var clear = (int)Math.Clamp(most, 0, bits.Length);
         var magnitude = T.MaxValue >>> 1;
         double signal = 0, noise = 0;
         long cleared = 0, zeros = 0;
@@ -62,8 +51,37 @@ internal static class Magnitudes
             }
         }
 
-        double? sqnr = signal > 0 ? noise > 0 ? Math.Min(MostDecibels, 10 * Math.Log10(signal / noise)) : MostDecibels : null;
-        return new PrunedWeight(raw, bits.Length, cleared, zeros, sqnr);
+        return new PrunedWeight(raw, bits.Length, cleared, zeros, PrunedWeight.Decibels(signal, noise));
+    }
+
+    /// <summary>Makes the values of a mask zero. The array is edited in place.</summary>
+    public static PrunedWeight Clear(byte[] raw, DataType type, bool[] mask) => type switch
+    {
+        DataType.Float => Clear<uint>(raw, mask, bits => BitConverter.UInt32BitsToSingle(bits)),
+        DataType.Float16 => Clear<ushort>(raw, mask, bits => (double)BitConverter.UInt16BitsToHalf(bits)),
+        DataType.Bfloat16 => Clear<ushort>(raw, mask, bits => BitConverter.UInt32BitsToSingle((uint)bits << 16)),
+        DataType.Double => Clear<ulong>(raw, mask, bits => BitConverter.UInt64BitsToDouble(bits)),
+        _ => throw new ArgumentOutOfRangeException(nameof(type), type, "not a float type"),
+    };
+
+    private static PrunedWeight Clear<T>(byte[] raw, bool[] mask, Func<T, double> value) where T : unmanaged, IBinaryInteger<T>
+    {
+        var bits = MemoryMarshal.Cast<byte, T>(raw.AsSpan());
+        double signal = 0, noise = 0;
+        long cleared = 0, zeros = 0;
+        for (var i = 0; i < bits.Length; i++)
+        {
+            var x = value(bits[i]);
+            signal += x * x;
+            zeros += mask[i] || x == 0 ? 1 : 0;
+            if (!mask[i])
+                continue;
+            noise += x * x;
+            cleared += x != 0 ? 1 : 0;
+            bits[i] = T.Zero;
+        }
+
+        return new PrunedWeight(raw, bits.Length, cleared, zeros, PrunedWeight.Decibels(signal, noise));
     }
 
     /// <summary>

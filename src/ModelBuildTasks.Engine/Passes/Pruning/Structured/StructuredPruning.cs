@@ -35,7 +35,7 @@ internal static class StructuredPruning
         var analysis = ChannelAnalysis.Of(model, types, shapes);
         var candidates = Candidates(model, analysis, plan, context, out var left);
         if (candidates.Count == 0)
-            throw new ModelBuildException(DiagnosticCodes.NothingToPrune, $"'{Word(plan)}' finds nothing in this model that can be removed: {Barriers(analysis)}", plan.Location);
+            throw new ModelBuildException(DiagnosticCodes.NothingToPrune, $"'{Word(plan)}' finds nothing in this model that can be removed: {(left.FirstOrDefault(d => d.Reason.StartsWith("a rule", StringComparison.Ordinal)) is { } rule ? rule.Reason : Barriers(analysis))}", plan.Location);
 
         var method = plan.Method != PruneMethod.Auto ? plan.Method : context.Calibration is null ? PruneMethod.Magnitude : PruneMethod.Obs;
         var repair = plan.Repair != PruneRepair.Auto ? plan.Repair : context.Calibration is null ? PruneRepair.None : PruneRepair.Refit;
@@ -61,6 +61,13 @@ internal static class StructuredPruning
         }
 
         var before = ModelCost.Of(model, context.Runtime, shapes);
+        if (plan.Measure == PruneMeasure.Latency && before.Nanoseconds <= 0 || plan.Measure == PruneMeasure.Macs && before.Macs <= 0)
+        {
+            throw new ModelBuildException(DiagnosticCodes.PruneTarget, plan.Measure == PruneMeasure.Latency && before.Macs > 0
+                ? $"time cannot be predicted: the runtime '{context.Runtime.Name}' has no cost table; say 'macs' or 'parameters' instead"
+                : "multiply-accumulates cannot be counted: shapes of the model are known only in a run; give the target a 'calibration', or say 'parameters' or 'amount' instead", plan.Location);
+        }
+
         var target = new Target(plan, before, choices);
         var removed = Choose(plan, choices, target, before, pruned, context, analysis);
         var repaired = pruned.Repaired(removed);
@@ -86,11 +93,12 @@ internal static class StructuredPruning
     {
         left = [];
         var rules = new RuleSet(model, context.Rules);
-        var map = new NodeMap(model);
         var result = new List<ChannelGroup>();
+        // Whatever has a weight that would shrink, a norm or a depthwise convolution too.
+        var readers = GraphEdit.Indexes(model).SelectMany(i => i.Graph.Node.SelectMany(n => n.Input.Where(name => name.Length > 0).Select(name => (Key: (i.Home(name), name), Node: n)))).ToLookup(p => p.Key, p => p.Node);
         foreach (var group in analysis.Groups.Where(g => g.Units >= 2 && (plan.Structure != PruneStructure.Heads || g.Kind == "heads")))
         {
-            var fixedBy = group.Producers.Select(p => map.Node(p.Node)).Concat(group.Consumers.Select(c => map.Node(c.Node))).FirstOrDefault(n => !rules.MayPrune(n));
+            var fixedBy = group.Slices.SelectMany(s => readers[(s.Graph, s.Tensor)]).FirstOrDefault(n => !rules.MayPrune(n));
             if (fixedBy is null)
                 result.Add(group);
             else

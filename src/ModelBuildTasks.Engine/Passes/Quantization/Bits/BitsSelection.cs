@@ -15,7 +15,7 @@ internal sealed record BitsSelection(IReadOnlyList<FormChoice> Choices, IReadOnl
     // Two nodes, a scale and their names.
     private const int EightOverhead = 110;
 
-    /// <summary>Chooses by policy, rules and what is gained; values do not matter.</summary>
+    /// <summary>Chooses by policy, rules and what is gained. Of a weight's values it matters only whether they were pruned.</summary>
     /// <param name="model">The cleaned-up model.</param>
     /// <param name="eight">What the rest gets.</param>
     /// <param name="bits">What is asked for.</param>
@@ -26,7 +26,7 @@ internal sealed record BitsSelection(IReadOnlyList<FormChoice> Choices, IReadOnl
         var rules = new RuleSet(model, context.Rules);
         // A rule that says weights means 8 bits.
         var wanted = choices.Where(c => c.Form == QuantizedForm.Weights && rules.Forms(c.Node) is not [QuantizedForm.Weights]
-            && c.Weights.All(w => RowLayout.Of(w) is not null) && c.Weights.Sum(w => Gain(w, bits)) > 0).ToList();
+            && c.Weights.All(w => RowLayout.Of(w) is not null && (bits.Bits > 1 || bits.Average is not null || !IsPruned(model, w))) && c.Weights.Sum(w => Gain(w, bits)) > 0).ToList();
         // A table and its transposition are stored once: both are rounded alike.
         return new(choices, wanted, TwinsOf(model, wanted));
     }
@@ -48,6 +48,9 @@ internal sealed record BitsSelection(IReadOnlyList<FormChoice> Choices, IReadOnl
 
         return twins;
     }
+
+    // Signs have no zero: where one value in a thousand is zero, the weight was pruned, and gets 8 bits.
+    private static bool IsPruned(OnnxModel model, NodeWeight weight) => weight.Node.OpType != "Gather" && model.ReadFloats(weight.Tensor).Count(v => v == 0) >= 0.001 * weight.Count;
 
     /// <summary>What a weight of few bits is smaller by than one of 8 bits.</summary>
     private static long Gain(NodeWeight weight, BitsPlan bits)

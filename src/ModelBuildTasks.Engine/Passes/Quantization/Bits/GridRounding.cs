@@ -42,7 +42,7 @@ internal static class GridRounding
             (scales[g], zeros[g]) = (weight.Scales[row * scales.Length + g], weight.Zero(row * scales.Length + g));
         var grid = new Grid(scales, zeros, weight.Group, weight.Grid.Top);
 
-        var (error, least) = Least(wanted, grid, form);
+        var (error, least) = Least(wanted, new ZerosKept<Grid>(grid, wanted), form);
         for (var refit = 0; refit < Refits; refit++)
         {
             var codes = Codes(grid, wanted, error);
@@ -52,7 +52,7 @@ internal static class GridRounding
             var rest = new double[columns];
             for (var c = 0; c < columns; c++)
                 rest[c] = trial.Value(c, codes[c]) - wanted[c];
-            var found = form.CoordinateDescent(wanted, trial, rest);
+            var found = form.CoordinateDescent(wanted, new ZerosKept<Grid>(trial, wanted), rest);
             if (!(found < least * (1 - 1e-6)))
                 break;
             (least, error, grid) = (found, rest, trial);

@@ -5,7 +5,7 @@ namespace ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 /// <summary>
 /// AdaRound (Nagel et al. 2020, "Up or Down? Adaptive Rounding for Post-Training Quantization"): each code is ⌊w/s⌋ + h(V), and the
 /// continuous V descends eᵀHe + λ·Σ(1 − |2h(V) − 1|^β), whose second term drives h to 0 or 1 as β falls from 20 to 2. On the Gram matrix
-/// the gradient is closed: 2·He·h'(V) and that of the second term.
+/// the gradient is closed: 2·He·h'(V) and that of the second term. What is exactly zero stays zero.
 /// </summary>
 internal static class AdaRound
 {
@@ -42,7 +42,7 @@ internal static class AdaRound
         }
 
         for (var i = 0; i < n; i++)
-            error[i] = Math.Clamp(Math.Floor(weight[i]) + (Rectified(v[i]) >= 0.5 ? 1 : 0), -limit, limit) - weight[i];
+            error[i] = weight[i] == 0 ? 0 : Math.Clamp(Math.Floor(weight[i]) + (Rectified(v[i]) >= 0.5 ? 1 : 0), -limit, limit) - weight[i];
     }
 
     /// <summary>h(V) = clip(σ(V)·(ζ − γ) + γ, 0, 1), the rectified sigmoid.</summary>

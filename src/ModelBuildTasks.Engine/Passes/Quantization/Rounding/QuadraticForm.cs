@@ -35,7 +35,7 @@ internal sealed class QuadraticForm
         // The codes of large moments are chosen first: the last of the order.
         _order = [.. Enumerable.Range(0, size).OrderBy(i => H[i * size + i])];
         // A failure of the decomposition means that rounding made H indefinite: more damping.
-        for (var extra = 0.01 * mean; (_lower = Cholesky()).Length == 0; extra *= 10)
+        for (var extra = 0.01 * mean; (_lower = Cholesky.Factor(H, size, _order)).Length == 0; extra *= 10)
         {
             for (var i = 0; i < size; i++)
                 H[i * size + i] += extra;
@@ -150,32 +150,14 @@ internal sealed class QuadraticForm
         return TensorPrimitives.Dot(gradient, error);
     }
 
-    private readonly struct Integers(int limit) : IColumnGrid
+    /// <summary>Codes of so many units to both sides of zero.</summary>
+    public readonly struct Integers(int limit) : IColumnGrid
     {
+        /// <inheritdoc/>
         public double Nearest(int column, double value) => Math.Clamp(Math.Round(value), -limit, limit);
 
+        /// <inheritdoc/>
         public double Distance(int column) => 1;
-    }
-
-    private double[] Cholesky()
-    {
-        var lower = new double[Size * Size];
-        for (var i = 0; i < Size; i++)
-        {
-            var row = lower.AsSpan(i * Size, i + 1);
-            for (var j = 0; j <= i; j++)
-            {
-                var rest = H[_order[i] * Size + _order[j]] - TensorPrimitives.Dot<double>(row[..j], lower.AsSpan(j * Size, j));
-                if (j < i)
-                    row[j] = rest / lower[j * Size + j];
-                else if (!(rest > 0))
-                    return [];
-                else
-                    row[j] = Math.Sqrt(rest);
-            }
-        }
-
-        return lower;
     }
 }
 

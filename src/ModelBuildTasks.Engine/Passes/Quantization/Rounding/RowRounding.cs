@@ -29,11 +29,12 @@ internal sealed class RowRounding(IReadOnlyList<QuadraticForm> forms, WeightRows
     {
         var form = forms[rows.Group(row)];
         var weight = Scaled(row, scale);
+        var grid = new ZerosKept<QuadraticForm.Integers>(new(limit), weight);
         var best = new double[weight.Length];
         for (var c = 0; c < best.Length; c++)
             best[c] = Math.Clamp(Math.Round(weight[c]), -limit, limit) - weight[c];
-        var least = form.CoordinateDescent(weight, limit, best);
-        Try(error => form.NearestPlane(weight, limit, error));
+        var least = form.CoordinateDescent(weight, grid, best);
+        Try(error => form.NearestPlane(weight, grid, error));
         if (weight.Length <= AdaRoundColumns)
             Try(error => AdaRound.Round(form, weight, limit, AdaRoundIterations, error));
         for (var c = 0; c < best.Length; c++)
@@ -43,7 +44,7 @@ internal sealed class RowRounding(IReadOnlyList<QuadraticForm> forms, WeightRows
         {
             var error = new double[weight.Length];
             start(error);
-            var loss = form.CoordinateDescent(weight, limit, error);
+            var loss = form.CoordinateDescent(weight, grid, error);
             if (loss < least)
                 (least, best) = (loss, error);
         }

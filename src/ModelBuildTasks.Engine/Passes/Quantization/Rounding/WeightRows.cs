@@ -29,6 +29,9 @@ internal sealed class WeightRows
     /// <summary>K, elements of a row.</summary>
     public int Columns { get; }
 
+    /// <summary>Input channels of a row; each has the same number of columns, one a tap, that follow one another.</summary>
+    public int Inputs => Columns / _taps;
+
     /// <summary>The rows of a weight under a geometry of its node, see <see cref="GramGeometry.Of"/>.</summary>
     public static WeightRows Of(NodeWeight weight, GramGeometry geometry)
     {

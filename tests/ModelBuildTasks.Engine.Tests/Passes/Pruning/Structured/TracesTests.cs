@@ -5,6 +5,7 @@ using ModelBuildTasks.Engine.Passes;
 using ModelBuildTasks.Engine.Passes.Pruning;
 using ModelBuildTasks.Engine.Passes.Pruning.Structured;
 using ModelBuildTasks.Engine.Passes.Pruning.Structured.Selection;
+using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 using ModelBuildTasks.Engine.Passes.Quantization.Search;
 using ModelBuildTasks.Engine.Tests.Passes.Quantization;
 
@@ -190,7 +191,7 @@ public sealed class TracesTests
         var n = reader.Columns;
         int[] staying = [.. Enumerable.Range(0, n).Except(going)];
         var inner = Pick(h, n, staying, staying);
-        var lower = Cholesky.Factor(inner, staying.Length)!;
+        var lower = Cholesky.FactorDamped(inner, staying.Length);
         double loss = 0;
         for (var r = 0; r < reader.RowCount; r++)
         {
@@ -198,7 +199,7 @@ public sealed class TracesTests
             double[] p = [.. going.Select(c => row[c])];
             double[] cross = [.. staying.Select(s => going.Select((g, i) => p[i] * h[g * n + s]).Sum())];
             var solved = (double[])cross.Clone();
-            Cholesky.Solve(lower, solved.Length, solved);
+            Cholesky.Solve(lower, solved);
             var direct = going.Select((a, i) => going.Select((b, j) => p[i] * p[j] * h[a * n + b]).Sum()).Sum();
             loss += direct - cross.Zip(solved, (a, b) => a * b).Sum();
         }

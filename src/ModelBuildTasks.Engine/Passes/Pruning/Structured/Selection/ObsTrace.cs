@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 
 namespace ModelBuildTasks.Engine.Passes.Pruning.Structured.Selection;
 
@@ -154,7 +155,7 @@ internal static class ObsTrace
             {
                 var row = inverse.AsSpan(i * n, n);
                 row[i] = 1;
-                Cholesky.Solve(lower, n, row);
+                Cholesky.Solve(lower, row);
             }
 
             return inverse;

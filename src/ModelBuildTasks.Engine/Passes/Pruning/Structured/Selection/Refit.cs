@@ -2,6 +2,7 @@ using System.Numerics.Tensors;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Quantization.Equalization;
+using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 using ModelBuildTasks.Engine.Passes.Quantization.Search;
 
 namespace ModelBuildTasks.Engine.Passes.Pruning.Structured.Selection;
@@ -106,7 +107,7 @@ internal static class Refit
                     right[i] += rows[r][c] * moments[c * n + staying[i]];
             }
 
-            Cholesky.Solve(lower, s, right);
+            Cholesky.Solve(lower, right);
             deltas[r] = right;
         });
         for (var r = 0; r < rows.Count; r++)

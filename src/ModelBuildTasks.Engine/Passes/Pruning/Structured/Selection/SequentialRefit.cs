@@ -1,7 +1,8 @@
 using System.Numerics.Tensors;
 using ModelBuildTasks.Engine.Data;
 using ModelBuildTasks.Engine.Onnx;
-using ModelBuildTasks.Engine.Passes.Quantization.Equalization;
+using ModelBuildTasks.Engine.Passes.Pruning.Sequential;
+using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 using ModelBuildTasks.Engine.Passes.Quantization.Search;
 using ModelBuildTasks.Engine.Statistics;
 
@@ -33,7 +34,8 @@ internal static class SequentialRefit
     public static void Apply(OnnxModel original, OnnxModel repaired, IEnumerable<(Reader Reader, int[] Columns)> going, PassContext context, double macs)
     {
         var readers = going.Where(r => Fits(r.Reader)).OrderBy(r => r.Reader.Node.Index).ToList();
-        if (readers.Count == 0)
+        // What is in bodies cannot be shown beside what it was.
+        if (readers.Count == 0 || original.Graph.Node.Any(n => n.Bodies().Any()))
             return;
         var passes = Math.Min(readers.Count, Passes);
         var samples = (long)Math.Clamp(Budget / (2 * macs * passes), 8, int.MaxValue);
@@ -41,23 +43,22 @@ internal static class SequentialRefit
         for (var pass = 0; pass < passes; pass++)
         {
             var mine = readers[(pass * readers.Count / passes)..((pass + 1) * readers.Count / passes)];
-            var both = new SideBySide(original, repaired);
-            var seen = mine.Select(r =>
-            {
-                var node = r.Reader.Weight.Node;
-                var joined = both.Joined(node.Input[0], LinearLayer.ChannelAxis(node));
-                return (First: new GramMatrix(joined, r.Reader.Geometry.Twice(), 0), Second: new GramMatrix(joined, r.Reader.Geometry.Twice(), 0));
-            }).ToList();
+            var both = new PairedModel(original, repaired);
+            // What nothing pruned has reached reads what it always read.
+            var reached = mine.Select(r => (Fit: r, First: both.Matrix(r.Reader.Weight, LargestMatrix))).Where(r => r.First is not null).ToList();
+            if (reached.Count == 0)
+                continue;
+            var second = reached.Select(r => new GramMatrix(r.First!.Value, r.First.Geometry)).ToList();
             var halves = data.Feedback.Count == 0 && data.Count > 1;
-            StatisticsCollector.Collect(both.Model, [], halves ? new HalfData(data, 0) : data, context.Threads, null, null, [.. seen.Select(s => s.First)]);
+            StatisticsCollector.Collect(both.Model, [], halves ? new HalfData(data, 0) : data, context.Threads, null, null, [.. reached.Select(r => r.First!)]);
             if (halves)
-                StatisticsCollector.Collect(both.Model, [], new HalfData(data, 1), context.Threads, null, null, [.. seen.Select(s => s.Second)]);
+                StatisticsCollector.Collect(both.Model, [], new HalfData(data, 1), context.Threads, null, null, second);
             var edits = new ReaderEdits(repaired);
-            for (var i = 0; i < mine.Count; i++)
+            for (var i = 0; i < reached.Count; i++)
             {
-                var (first, second) = seen[i];
-                if (first.IsValid)
-                    Fit(mine[i].Reader, mine[i].Columns, first, second.IsValid ? second : null, repaired, edits);
+                var ((reader, columns), first) = reached[i];
+                if (first!.IsValid)
+                    Fit(reader, columns, first, halves && second[i].IsValid ? second[i] : null, repaired, edits);
             }
 
             context.Progress?.Invoke((pass + 1.0) / passes);
@@ -65,7 +66,7 @@ internal static class SequentialRefit
     }
 
     private static bool Fits(Reader reader) => reader.Node.Graph == 0 && reader.Groups == 1 && reader.Seen && reader.Weight.Input == 1
-        && reader.Weight.Node.OpType is "Conv" or "ConvTranspose" or "MatMul" or "Gemm" && GramMatrix.Bytes(reader.Geometry.Twice()) <= LargestMatrix;
+        && reader.Weight.Node.OpType is "Conv" or "ConvTranspose" or "MatMul" or "Gemm";
 
     private static void Fit(Reader reader, int[] going, GramMatrix seen, GramMatrix? other, OnnxModel repaired, ReaderEdits edits)
     {
@@ -79,7 +80,7 @@ internal static class SequentialRefit
         for (var i = 0; i < s; i++)
         {
             for (var j = 0; j < s; j++)
-                inner[i * s + j] = moments[staying[i] * 2 * n + staying[j]];
+                inner[i * s + j] = moments[(n + staying[i]) * 2 * n + n + staying[j]];
         }
 
         double mean = 0;
@@ -100,11 +101,11 @@ internal static class SequentialRefit
             var right = new double[s];
             for (var c = 0; c < n; c++)
             {
-                // x of the original lies behind x̂.
+                // x̂ lies behind x of the original.
                 if (old[c] == 0)
                     continue;
                 for (var i = 0; i < s; i++)
-                    right[i] += old[c] * moments[(n + c) * 2 * n + staying[i]];
+                    right[i] += old[c] * moments[c * 2 * n + n + staying[i]];
             }
 
             var first = new double[s];
@@ -112,7 +113,7 @@ internal static class SequentialRefit
                 first[i] = start[staying[i]];
             for (var i = 0; i < s; i++)
                 right[i] -= TensorPrimitives.Dot<double>(plain.AsSpan(i * s, s), first);
-            Cholesky.Solve(lower, s, right);
+            Cholesky.Solve(lower, right);
             var row = new double[n];
             for (var i = 0; i < s; i++)
                 row[staying[i]] = first[i] + right[i];
@@ -123,8 +124,8 @@ internal static class SequentialRefit
                 double wanted = 0, made = 0;
                 for (var c = 0; c < n; c++)
                 {
-                    wanted += old[c] * means[n + c];
-                    made += row[c] * means[c];
+                    wanted += old[c] * means[c];
+                    made += row[c] * means[n + c];
                 }
 
                 shift[r] = wanted - made;
