@@ -39,6 +39,7 @@ internal static class DistillBinder
             Seed = (int)(options.Get<long>("seed") ?? plan.Seed),
             Student = options.Text("student") is { } path && references is not null
                 ? new(options["student"]!.Location, references.File(path, options["student"]!.Location, "the student")) : null,
+            Quantize = options["quantize"] is ObjectValue ? PassBinder.Quantize(options.Members.First(m => m.Key == "quantize"), (ObjectValue)options["quantize"]!, problems) : null,
             Scratch = options.Get<bool>("scratch") ?? false,
         };
         Check(plan, options, problems);

@@ -78,6 +78,9 @@ public sealed record DistillPlan(SourceLocation Location) : PassPlan(Location)
     /// <summary>Another model that takes the place of the target's; null for the target's own.</summary>
     public ModelFile? Student { get; init; }
 
+    /// <summary>The quantization behind the training, whose stored weights are trained; null for float weights.</summary>
+    public QuantizePlan? Quantize { get; init; }
+
     /// <summary>Whether the student's weights are drawn anew.</summary>
     public bool Scratch { get; init; }
 }

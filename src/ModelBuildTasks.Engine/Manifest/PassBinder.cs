@@ -102,7 +102,7 @@ internal static class PassBinder
         };
     }
 
-    private static QuantizePlan Quantize(Member member, ObjectValue options, ICollection<(string, Value)> problems)
+    internal static QuantizePlan Quantize(Member member, ObjectValue options, ICollection<(string, Value)> problems)
     {
         var activations = options.Text("activations") switch
         {

@@ -64,8 +64,19 @@ internal static class PassOrder
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"a student takes the place of the model, and what {passes[i - 1].Name} made of it would be lost; put distill first", student.Location);
             if (pass is DistillPlan { Scratch: true } && passes.Take(i).OfType<PrunePlan>().FirstOrDefault(p => !p.RemovesShape) is { } zeroed)
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"weights that are drawn anew lose the zeros of pruning (line {zeroed.Location.Line}); prune behind distill", pass.Location);
+            if (pass is DistillPlan { Quantize: { } trained })
+                CheckStored(passes.Skip(i + 1).OfType<QuantizePlan>().FirstOrDefault(), trained, errors);
             foreach (var (other, why) in demands.Requires.Where(r => !before.Contains(r.Pass)))
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"{pass.Name} needs {other} before it: {why}", pass.Location);
         }
+    }
+
+    // Weights that are trained on one grid and stored on another lose what they were trained for.
+    private static void CheckStored(QuantizePlan? stored, QuantizePlan trained, DiagnosticBag errors)
+    {
+        if (stored is null)
+            errors.Error(DiagnosticCodes.ImpossiblePasses, "distill trains weights for a quantize that does not follow; add it, with the same options", trained.Location);
+        else if (stored.Bits != trained.Bits || stored.PerChannel != trained.PerChannel)
+            errors.Error(DiagnosticCodes.ImpossiblePasses, $"distill trains weights as the quantize in line {stored.Location.Line} will not store them; give both the same options for weights", trained.Location);
     }
 }

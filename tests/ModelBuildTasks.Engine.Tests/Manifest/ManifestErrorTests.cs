@@ -78,7 +78,8 @@ public sealed class ManifestErrorTests
     // Not there yet
     [DataRow("targets: [ { model: a.onnx, goal: { minimize: size } } ]", "2:29 MBT1010 'goal' is not available in this version")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { data: photos, method: blockwise } } ] } ]", "3:74 MBT1010 'blockwise'")]
-    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { data: photos, quantize: { weights: int4 } } } ] } ]", "3:66 MBT1010 'quantize'")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { quantize: { weights: int4 } } } ], calibration: digits } ]", "3:52 MBT1011 a quantize that does not follow")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { quantize: { weights: int4 } } }, { quantize: { weights: int2 } } ], calibration: digits } ]", "3:52 MBT1011 the quantize in line 3 will not store them")]
     // Distillation
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: } ] } ]", "3:41 MBT1023 distill trains on data; give it a 'data'")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { data: fotos } } ] } ]", "3:58 MBT1007 unknown dataset 'fotos'")]
@@ -177,7 +178,7 @@ public sealed class ManifestErrorTests
     public void Prune_and_distill_take_turns()
     {
         using var folder = new ManifestFolder("a.onnx", "x.npy");
-        Assert.IsEmpty(folder.Errors("version: 1\n" + Datasets + "targets: [ { model: a.onnx, calibration: digits, passes: [ { prune: { structure: channels, amount: 30% } }, { distill: }, { prune: { structure: '2:4' } }, { distill: { data: { use: digits, take: 3 }, labels: 20% } }, { quantize: }, { store: } ] } ]"));
+        Assert.IsEmpty(folder.Errors("version: 1\n" + Datasets + "targets: [ { model: a.onnx, calibration: digits, passes: [ { prune: { structure: channels, amount: 30% } }, { distill: }, { prune: { structure: '2:4' } }, { distill: { data: { use: digits, take: 3 }, labels: 20%, quantize: { weights: int4 } } }, { quantize: { weights: int4 } }, { store: } ] } ]"));
     }
 
     [TestMethod]

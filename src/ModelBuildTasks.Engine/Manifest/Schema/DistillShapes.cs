@@ -22,12 +22,12 @@ internal static class DistillShapes
         new("patience", Scalars.Integer(1), "Epochs without a better loss on what is held back after which training ends (default 5)."),
         new("seed", Scalars.Integer(0), "The seed of the order of samples, and of new weights (default 0)."),
         new("student", Scalars.Text("the path of a model"), "Another model that is trained in place of this one, with the same inputs and outputs."),
+        new("quantize", PassShapes.Quantize, "The quantize behind it, with the same options for weights: weights are trained as they will be stored, with straight-through gradients."),
         new("scratch", Scalars.Boolean, "Whether the weights are drawn anew instead of trained on (default false)."),
         new("method", Scalars.Choice([("end-to-end", "all weights together, by what the model answers (default)")], ["blockwise"]), "How it is trained."),
         new("max_time", Scalars.Never("a clock may not choose what a build makes: 'epochs' and 'steps' bound training, and a time limit has its place in 'tune'"), "Not in a build: 'epochs' and 'steps' bound training."),
     ])
     {
         MayBeEmpty = true,
-        NotYet = ["quantize"],
     };
 }

@@ -6,6 +6,7 @@ using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.CleanupSteps;
 using ModelBuildTasks.Engine.Passes.DistillationSteps;
+using ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
 
 namespace ModelBuildTasks.Engine.Passes;
 
@@ -57,6 +58,7 @@ public static class Distill
             Patience = plan.Patience,
             Seed = (ulong)plan.Seed,
             Threads = context.Threads,
+            Quantizer = plan.Quantize is null ? null : FakeQuantizer.Of(student, plan.Quantize, context),
             KeepZeros = !plan.Scratch,
             Optimizer = new(Decay: (float)plan.WeightDecay),
         };

@@ -70,7 +70,7 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
                 if (search.Judge(last < before))
                     (best, bestLoss) = (step.Snapshot(), last.Value);
                 else
-                    step.Restore(best);
+                    step.Restart();
             }
 
             if (!search.Found)
@@ -122,7 +122,7 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
 
     private OnnxModel Trained(IReadOnlyDictionary<string, float[]> values)
     {
-        var trained = student.Clone();
+        var trained = options.Quantizer?.Freeze(student, [.. values.Keys]) ?? student.Clone();
         foreach (var tensor in trained.Graph.Initializer.Where(t => values.ContainsKey(t.Name)).ToList())
             GraphEdit.ReplaceInitializer(trained.Graph, tensor, trained.CreateTensor(tensor.Name, tensor.Dims, values[tensor.Name]));
         return trained;

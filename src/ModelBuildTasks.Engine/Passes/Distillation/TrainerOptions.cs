@@ -1,4 +1,5 @@
 using ModelBuildTasks.Engine.Autodiff.Losses;
+using ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
 
 namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
 
@@ -43,6 +44,9 @@ internal sealed record TrainerOptions
 
     /// <summary>Threads of ONNX Runtime. The result does not depend on it.</summary>
     public int Threads { get; init; } = 1;
+
+    /// <summary>The quantization behind the training, whose weights the student is trained with; null for float weights.</summary>
+    public FakeQuantizer? Quantizer { get; init; }
 
     /// <summary>The optimizer's settings.</summary>
     public AdamWOptions Optimizer { get; init; } = new();

@@ -123,6 +123,25 @@ public sealed class DistillTests
     }
 
     [TestMethod]
+    public void Weights_are_trained_as_quantize_stores_them_and_keep_their_zeros()
+    {
+        using var teacher = Network(1, 64);
+        using var student = Network(1, 64);
+        var context = Context(teacher);
+        var pruned = Prune.Run(student, new PrunePlan(_at, 0.5), context).Model;
+        var quantize = new QuantizePlan(_at) { Bits = new(2) { Symmetric = true }, Activations = ActivationMode.None };
+        var plan = _plan with { LearningRate = 0.005, Quantize = quantize };
+        double error(OnnxModel model) => Distance(Quantize.Run(model, quantize, context).Model, teacher, HiddenLoss.Mse, "y");
+        var trained = Distill.Run(pruned, plan, context).Model;
+        Assert.IsLessThan(0.7 * error(pruned), error(trained));
+        Assert.IsLessThan(error(Distill.Run(pruned, _plan with { LearningRate = 0.005 }, context).Model), error(trained));
+        // What quantize stores is what was trained, and what was cut stays cut.
+        Assert.AreEqual(Distance(trained, teacher, HiddenLoss.Mse, "y"), error(trained), 1e-6);
+        foreach (var (before, after) in Weight(pruned, "w").Zip(Weight(trained, "w")))
+            Assert.IsTrue(before != 0 || after == 0);
+    }
+
+    [TestMethod]
     public void A_single_number_is_no_score()
     {
         // The divergence of a softmax of one score is zero whatever the score is.
