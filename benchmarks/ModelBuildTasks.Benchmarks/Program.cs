@@ -38,12 +38,16 @@ switch (args)
         return LargeCommand.Run(Path.GetFullPath(tool), folder, args.Length > 3 ? int.Parse(args[3], CultureInfo.InvariantCulture) : 32, args.ElementAtOrDefault(4) ?? "rtn");
     case ["gradients", var data, ..]:
         return GradientTable.Write(data, args.ElementAtOrDefault(2));
+    case ["distill", var data, ..]:
+        return DistillTable.Write(data, args.ElementAtOrDefault(2));
     case ["recovery", var data, ..]:
         return RecoveryTable.Write(data, args.ElementAtOrDefault(2) ?? "digits_mobile", args.Length > 3 ? int.Parse(args[3], CultureInfo.InvariantCulture) : 2);
+    case ["fewbits", var data, ..]:
+        return FewBitsTable.Write(data, args[2..]);
     case ["steps", var data, ..]:
         return StepTable.Write(data, args.ElementAtOrDefault(2), args.Length > 3 ? int.Parse(args[3], CultureInfo.InvariantCulture) : 2, args.ElementAtOrDefault(4));
-    case ["speed", ..] or ["large", ..] or ["models"] or ["bits"] or ["channels"] or ["half"] or ["surgery"] or ["palettes"] or ["gradients"] or ["steps"] or ["recovery"] or ["sparse"] or ["calibration"] or ["compare", ..]:
-        Console.Error.WriteLine("usage: models DATA_FOLDER [TARGET] | bits DATA_FOLDER [TARGET] | channels DATA_FOLDER [TARGET] | half DATA_FOLDER [TARGET] | surgery DATA_FOLDER [TARGET|all] [--details] | palettes DATA_FOLDER [PASS...] | gradients DATA_FOLDER [TARGET] | steps DATA_FOLDER [MODEL|all [THREADS [FOLDER_FOR_GRAPHS]]] | recovery DATA_FOLDER [MODEL [EPOCHS]] | sparse DATA_FOLDER [MODEL|all [PASS...]] | compare DATA_FOLDER PYTHON_TREE [TARGET|all [PYTHON_COMMAND...]] | calibration DATA_FOLDER [CROPS_FILE_TO_WRITE] | speed MODELBUILD_DLL MODEL PYTHON_TREE [PYTHON_COMMAND...] | large MODELBUILD_DLL FOLDER [LAYERS [METHOD]] | costs [ROUNDS] | costs --check DATA_FOLDER [TARGET]");
+    case ["speed", ..] or ["large", ..] or ["models"] or ["bits"] or ["channels"] or ["half"] or ["surgery"] or ["palettes"] or ["gradients"] or ["steps"] or ["recovery"] or ["distill"] or ["fewbits"] or ["sparse"] or ["calibration"] or ["compare", ..]:
+        Console.Error.WriteLine("usage: models DATA_FOLDER [TARGET] | bits DATA_FOLDER [TARGET] | channels DATA_FOLDER [TARGET] | half DATA_FOLDER [TARGET] | surgery DATA_FOLDER [TARGET|all] [--details] | palettes DATA_FOLDER [PASS...] | gradients DATA_FOLDER [TARGET] | steps DATA_FOLDER [MODEL|all [THREADS [FOLDER_FOR_GRAPHS]]] | recovery DATA_FOLDER [MODEL [EPOCHS]] | distill DATA_FOLDER [TARGET] | fewbits DATA_FOLDER [MODEL|all [WEIGHTS|all [EPOCHS [RATE]]]] | sparse DATA_FOLDER [MODEL|all [PASS...]] | compare DATA_FOLDER PYTHON_TREE [TARGET|all [PYTHON_COMMAND...]] | calibration DATA_FOLDER [CROPS_FILE_TO_WRITE] | speed MODELBUILD_DLL MODEL PYTHON_TREE [PYTHON_COMMAND...] | large MODELBUILD_DLL FOLDER [LAYERS [METHOD]] | costs [ROUNDS] | costs --check DATA_FOLDER [TARGET]");
         return 2;
 }
 

@@ -48,7 +48,7 @@ internal static class RecoveryTable
         return disturbed;
     }
 
-    private static double Accuracy(OnnxModel model, IDataset data)
+    internal static double Accuracy(OnnxModel model, IDataset data)
     {
         using var session = new Session(model, new SessionSettings(Threads: 2));
         var (right, all) = (0, 0);

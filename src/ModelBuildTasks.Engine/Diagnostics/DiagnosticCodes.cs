@@ -148,6 +148,9 @@ public static class DiagnosticCodes
     /// <summary>Too few samples to train on.</summary>
     public const string FewTrainingSamples = "MBT2046";
 
+    /// <summary>Weights cannot be trained as a quantization will store them.</summary>
+    public const string NotTrainedAsStored = "MBT2049";
+
     /// <summary>As much as pruning was asked to remove cannot be removed.</summary>
     public const string PruneTarget = "MBT2060";
 

@@ -7,7 +7,10 @@ namespace ModelBuildTasks.Engine.Manifest;
 internal static class PassBinder
 {
     /// <summary>The passes of a list, in order. What a pass needs of the passes around it and of the target is reported into <paramref name="problems"/>.</summary>
-    public static IReadOnlyList<PassPlan> Bind(ListValue passes, ICollection<(string Message, Value At)> problems) =>
+    /// <param name="passes">The list.</param>
+    /// <param name="problems">Where errors go.</param>
+    /// <param name="references">What the names of datasets and files mean; null where there is no manifest around the list.</param>
+    public static IReadOnlyList<PassPlan> Bind(ListValue passes, ICollection<(string Message, Value At)> problems, PassReferences? references = null) =>
     [
         // A pass whose options are broken has been reported.
         .. passes.Items.OfType<ObjectValue>().Where(pass => pass.Members.Count > 0).Select(pass =>
@@ -17,6 +20,7 @@ internal static class PassBinder
             return pass.Form switch
             {
                 "prune" => PruneBinder.Bind(member.KeyLocation, options, problems),
+                "distill" => DistillBinder.Bind(member.KeyLocation, options, references, problems),
                 "float16" => Float16(member, options, problems),
                 "cluster" => Cluster(member, options, problems),
                 "store" => new StorePlan(member.KeyLocation) { Tolerance = options.Get<Quantity>("tolerance")?.Number ?? 0 },
@@ -98,7 +102,7 @@ internal static class PassBinder
         };
     }
 
-    private static QuantizePlan Quantize(Member member, ObjectValue options, ICollection<(string, Value)> problems)
+    internal static QuantizePlan Quantize(Member member, ObjectValue options, ICollection<(string, Value)> problems)
     {
         var activations = options.Text("activations") switch
         {

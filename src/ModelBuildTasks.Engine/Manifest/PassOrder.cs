@@ -22,6 +22,13 @@ internal static class PassOrder
             ("cluster", "palettes are found for the weights that are left; prune first"),
             ("store", Stored),
         ]),
+        new("distill", [],
+        [
+            ("quantize", "weights in 8 bits cannot be trained; distill first"),
+            ("float16", "weights are rounded already; distill first"),
+            ("cluster", "training would take the weights off their palettes; distill first"),
+            ("store", Stored),
+        ]),
         new("cluster", [],
         [
             ("cluster", "weights have few distinct values already; keep one cluster"),
@@ -53,8 +60,23 @@ internal static class PassOrder
             // Removed input channels would tear groups of N:M apart, and what is refit behind them would fill zeros again.
             if (pass is PrunePlan { RemovesShape: true } && passes.Take(i).OfType<PrunePlan>().FirstOrDefault(p => !p.RemovesShape) is { } zeros)
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"channels, heads and layers cannot go after single weights were pruned (line {zeros.Location.Line}): their zeros would not survive; remove channels first", pass.Location);
+            if (pass is DistillPlan { Student: { } student } && i > 0)
+                errors.Error(DiagnosticCodes.ImpossiblePasses, $"a student takes the place of the model, and what {passes[i - 1].Name} made of it would be lost; put distill first", student.Location);
+            if (pass is DistillPlan { Scratch: true } && passes.Take(i).OfType<PrunePlan>().FirstOrDefault(p => !p.RemovesShape) is { } zeroed)
+                errors.Error(DiagnosticCodes.ImpossiblePasses, $"weights that are drawn anew lose the zeros of pruning (line {zeroed.Location.Line}); prune behind distill", pass.Location);
+            if (pass is DistillPlan { Quantize: { } trained })
+                CheckStored(passes.Skip(i + 1).OfType<QuantizePlan>().FirstOrDefault(), trained, errors);
             foreach (var (other, why) in demands.Requires.Where(r => !before.Contains(r.Pass)))
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"{pass.Name} needs {other} before it: {why}", pass.Location);
         }
+    }
+
+    // Weights that are trained on one grid and stored on another lose what they were trained for.
+    private static void CheckStored(QuantizePlan? stored, QuantizePlan trained, DiagnosticBag errors)
+    {
+        if (stored is null)
+            errors.Error(DiagnosticCodes.ImpossiblePasses, "distill trains weights for a quantize that does not follow; add it, with the same options", trained.Location);
+        else if (stored.Bits != trained.Bits || stored.PerChannel != trained.PerChannel)
+            errors.Error(DiagnosticCodes.ImpossiblePasses, $"distill trains weights as the quantize in line {stored.Location.Line} will not store them; give both the same options for weights", trained.Location);
     }
 }

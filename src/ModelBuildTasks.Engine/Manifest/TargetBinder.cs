@@ -30,6 +30,7 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
             errors.Error(DiagnosticCodes.DataMissing, "'method: gram' looks at what the weights are multiplied with; give the target a 'calibration'", cluster.Location);
         if (!merged.Meant("calibration"))
             CheckPruning(passes.OfType<PrunePlan>());
+        CheckTraining(merged, recipe, passes, calibration);
         var validation = Validation(merged, calibration);
         var rules = Rules(merged, recipe);
         var runtime = Runtime(merged);
@@ -73,6 +74,21 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
         }
     }
 
+    private void CheckTraining(ObjectValue merged, ObjectValue? recipe, IReadOnlyList<PassPlan> passes, DatasetUse? calibration)
+    {
+        // Of data that is broken nothing can be said.
+        var broken = ((merged["passes"] ?? recipe?["passes"]) as ListValue)?.Items.OfType<ObjectValue>()
+            .Where(p => p.Form == "distill" && p["distill"] is ObjectValue options && options.Meant("data")).Select(p => p.Members[0].KeyLocation).ToHashSet() ?? [];
+        foreach (var plan in passes.OfType<DistillPlan>())
+        {
+            var data = plan.Data ?? (broken.Contains(plan.Location) ? null : calibration);
+            if (data is null && !broken.Contains(plan.Location) && !merged.Meant("calibration"))
+                errors.Error(DiagnosticCodes.DataMissing, "distill trains on data; give it a 'data', or the target a 'calibration'", plan.Location);
+            else if (plan.Labels > 0 && data is { Dataset.Labels: null })
+                errors.Error(DiagnosticCodes.DataMissing, $"'labels' needs labels, which the dataset '{data.Dataset.Name}' does not have; the original alone needs none", plan.Location);
+        }
+    }
+
     // A dataset's name alone is short for a mapping; only mappings can be merged.
     private static ObjectValue WithMappings(ObjectValue target) => Mapped(target, "calibration", AsUse) is var t && t["validate"] is ObjectValue
         ? Mapped(t, "validate", v => Mapped((ObjectValue)v, "data", AsUse))
@@ -108,7 +124,7 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
         if ((merged["passes"] ?? recipe?["passes"]) is not ListValue list)
             return [];
         var problems = new List<(string Message, Value At)>();
-        var passes = PassBinder.Bind(list, problems);
+        var passes = PassBinder.Bind(list, problems, new(v => Use(v is null ? null : AsUse(v)), files.File));
         foreach (var (message, at) in problems)
             errors.Error(DiagnosticCodes.InvalidValue, message, at.Location);
         PassOrder.Check(passes, errors);

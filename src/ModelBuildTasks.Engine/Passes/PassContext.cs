@@ -1,5 +1,6 @@
 using ModelBuildTasks.Engine.Data;
 using ModelBuildTasks.Engine.Manifest;
+using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Statistics;
 
 namespace ModelBuildTasks.Engine.Passes;
@@ -12,6 +13,15 @@ public sealed record PassContext(RuntimePolicy Runtime, IReadOnlyList<RulePlan> 
     /// <summary>Calibration data that fits the model, or null.</summary>
     public IDataset? Calibration { get; init; }
 
+    /// <summary>For passes that train: what they train on, where that is not the calibration data.</summary>
+    public IDataset? Training { get; init; }
+
+    /// <summary>For passes that train: the cleaned-up original, which the model learns from.</summary>
+    public OnnxModel? Teacher { get; init; }
+
+    /// <summary>For passes that train another model in the place of this one: that model, cleaned up.</summary>
+    public OnnxModel? Student { get; init; }
+
     /// <summary>Runs the calibration data through a model and remembers what was seen; without a folder it remembers nothing.</summary>
     internal StatisticsStore Statistics { get; init; } = new(null);
 
@@ -23,4 +33,10 @@ public sealed record PassContext(RuntimePolicy Runtime, IReadOnlyList<RulePlan> 
 
     /// <summary>Told about the share of work done, 0 to 1.</summary>
     public Action<double>? Progress { get; init; }
+
+    /// <summary>Told the same in words, by passes that have more to say than the share.</summary>
+    public Action<string, double>? ProgressText { get; init; }
+
+    /// <summary>Ends passes that take long, without a result.</summary>
+    public CancellationToken Cancellation { get; init; }
 }

@@ -18,7 +18,9 @@ internal static class CacheKey
     /// <param name="calibration">The calibration data.</param>
     /// <param name="validation">The validation data.</param>
     /// <param name="dataFileOf">The artifact's file name where it may have a data file, whose name stands in the artifact; null where it cannot.</param>
-    public static string Of(CompressionRequest request, TargetPlan target, string modelSha256, long modelBytes, IDataset? calibration, IDataset? validation, string? dataFileOf = null)
+    /// <param name="training">Hash of what passes train on; null for nothing.</param>
+    public static string Of(
+        CompressionRequest request, TargetPlan target, string modelSha256, long modelBytes, IDataset? calibration, IDataset? validation, string? dataFileOf = null, string? training = null)
     {
         var text = new StringBuilder();
         void Line(string name, string value) => text.Append(name).Append(' ').Append(value).Append('\n');
@@ -28,6 +30,7 @@ internal static class CacheKey
         Line("machine", $"{RuntimeInformation.ProcessArchitecture}");
         Line("model", $"{modelBytes} {modelSha256}");
         Line("calibration", calibration?.ContentHash ?? "none");
+        Line("training", training ?? "none");
         Line("passes", CanonicalText.Of(target.Passes));
         Line("rules", CanonicalText.Of(target.Rules));
         Line("runtime", CanonicalText.Of(target.Runtime));

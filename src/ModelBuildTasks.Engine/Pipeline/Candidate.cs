@@ -52,6 +52,9 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
 {
     private readonly List<PassReport> _reports = [];
 
+    /// <summary>For each pass what it trains on, or null.</summary>
+    public IReadOnlyList<TrainingMaterial?> Training { get; init; } = [];
+
     /// <summary>Measures a written model in the middle of a chain; null for chains whose parts are not looked at.</summary>
     public Func<Candidate, IReadOnlyList<MetricReport>>? Prefix { get; init; }
 
@@ -66,7 +69,8 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         for (var i = 0; i < target.Passes.Count; i++)
         {
             var pass = target.Passes[i];
-            results.Add(Run(pass.Name, results[^1].Model, (model, c) => bench.Apply(model, pass, c)));
+            var material = Training.ElementAtOrDefault(i);
+            results.Add(Run(pass.Name, results[^1].Model, (model, c) => bench.Apply(model, pass, material?.Give(c, cleaned.Model, bench) ?? c)));
             // What quantized weights are is told by bytes alone.
             if (prunes && target.Passes.Take(i + 1).All(p => p is PrunePlan))
                 Count(results[^1].Model);
@@ -160,7 +164,7 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         var start = Stopwatch.GetTimestamp();
         try
         {
-            var result = pass(model, context with { Progress = done => Report(name, done) });
+            var result = pass(model, context with { Progress = done => Report(name, done), ProgressText = (text, done) => Report(name, done, text), Cancellation = cancellation });
             _reports.Add(new(name, Math.Round(Stopwatch.GetElapsedTime(start).TotalSeconds, 3), result.Summary));
             say(name, result.Summary, 1);
             return result;
@@ -181,10 +185,10 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         _ => null,
     };
 
-    private void Report(string name, double done)
+    private void Report(string name, double done, string? text = null)
     {
         cancellation.ThrowIfCancellationRequested();
-        say(name, $"{name} {GateText.Percent(done, 0)}", done);
+        say(name, $"{name} {GateText.Percent(done, 0)}{(text is null ? "" : $": {text}")}", done);
     }
 
     /// <summary>The passes of the plan (behind clean-up) that changed nothing.</summary>

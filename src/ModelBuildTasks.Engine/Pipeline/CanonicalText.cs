@@ -3,11 +3,13 @@ using System.Globalization;
 using System.Reflection;
 using System.Text;
 using ModelBuildTasks.Engine.Diagnostics;
+using ModelBuildTasks.Engine.Manifest;
 
 namespace ModelBuildTasks.Engine.Pipeline;
 
 /// <summary>
 /// The text of a plan's records for cache keys: every property by name, type names of records, no source locations.
+/// Datasets and model files that a plan names are left out, too: their contents stand in the key.
 /// Equal texts mean equal instructions, and an option added to a record is part of the key without anyone thinking of it.
 /// </summary>
 internal static class CanonicalText
@@ -66,6 +68,7 @@ internal static class CanonicalText
 
     private static IEnumerable<PropertyInfo> Properties(Type type) => type
         .GetProperties(BindingFlags.Public | BindingFlags.Instance)
-        .Where(p => p.GetIndexParameters().Length == 0 && p.PropertyType != typeof(SourceLocation) && p.PropertyType != typeof(SourceLocation?))
+        .Where(p => p.GetIndexParameters().Length == 0 && p.PropertyType != typeof(SourceLocation) && p.PropertyType != typeof(SourceLocation?)
+            && p.PropertyType != typeof(DatasetUse) && p.PropertyType != typeof(ModelFile))
         .OrderBy(p => p.Name, StringComparer.Ordinal);
 }

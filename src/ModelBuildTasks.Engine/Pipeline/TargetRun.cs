@@ -73,12 +73,13 @@ internal sealed class TargetRun
         }
 
         var calibration = _target.Calibration is { } use ? _bench.Open(use, original.Model) : null;
+        using var training = TrainingMaterials.Open(_target, original.Model, calibration, _bench);
         var measuring = ValidationPlan is { } plan ? Measuring.Open(_target, plan, original, calibration, _bench) : null;
         using var folder = WorkFolder.Create(_request.OutputDirectory, _target.Name);
         var path = Path.Combine(folder.Path, ArtifactName);
 
         var key = cache is null ? "" : CacheKey.Of(
-            _request, _target, original.Sha256, original.Size, calibration, measuring?.Data, original.Size > _bench.InlineLimit ? ArtifactName : null);
+            _request, _target, original.Sha256, original.Size, calibration, measuring?.Data, original.Size > _bench.InlineLimit ? ArtifactName : null, training.ContentHash);
         if (cache?.TryGet(key, path, original.Size, _cancellation) is { } entry)
         {
             Say("cache", "taken from the cache", 1);
@@ -100,6 +101,7 @@ internal sealed class TargetRun
         };
         var candidate = new CandidateMaker(_target, original, context, _bench, Say, _cancellation)
         {
+            Training = training.ByPass,
             Prefix = measuring is null || _target.Passes.Count < 2 ? null
                 : part => GateCheck.Judge(_target.Name, _target.Location, measuring.Measure(original, part, _request.Threads, latency: false, Say, _cancellation), []).Report.Metrics,
         }.Make(path);
@@ -117,7 +119,7 @@ internal sealed class TargetRun
         if (_target.OnFailure == OnFailure.Relax && measured is not null && Judge(measured)!.Failures.Count > 0)
         {
             var relaxed = new Relaxation(
-                rules => new CandidateMaker(_target, original, context with { Rules = [.. _target.Rules, .. rules] }, _bench, Say, _cancellation),
+                rules => new CandidateMaker(_target, original, context with { Rules = [.. _target.Rules, .. rules] }, _bench, Say, _cancellation) { Training = training.ByPass },
                 trial =>
                 {
                     Pack(trial);

@@ -13,6 +13,7 @@ internal sealed record Workbench
     public Func<OnnxModel, PassPlan, PassContext, PassResult> Apply { get; init; } = (model, pass, context) => pass switch
     {
         PrunePlan prune => Prune.Run(model, prune, context),
+        DistillPlan distill => Distill.Run(model, distill, context),
         Float16Plan half => Float16Pass.Run(model, half, context),
         ClusterPlan cluster => Cluster.Run(model, cluster, context),
         StorePlan store => Store.Run(model, store, context),

@@ -38,6 +38,7 @@ public sealed class JsonSchemaTests
     [DataRow("targets: [ { model: a, passes: [ { prune: { amount: 50% } }, { cluster: { bits: 4, group: 16, method: gram } }, { store: { tolerance: 0.05% } } ] }, { model: b, passes: [ { cluster: { entropy: 5.5 } }, { store: } ] } ]")]
     [DataRow("targets: [ { model: a, passes: [ { quantize: }, { float16: { compute: true, keep_io: false } } ], rules: [ { match: { op: Gemm }, quantize: float16 } ] }, { model: a, name: B, recipe: float16 } ]")]
     [DataRow("targets: [ { model: a, passes: [ { prune: { structure: channels, macs: 30%, method: flap, allocate: loss, repair: bias, multiple: 8, limit: 60% } }, { prune: { structure: '2:4', method: wanda } }, { prune: { structure: 4x1, amount: 0.5, method: sparsegpt, limit: 80% } } ], calibration: x, rules: [ { match: { op: Gemm }, prune: none } ] } ]\ndatasets: { x: { inputs: { a: { random: } } } }")]
+    [DataRow("targets: [ { model: a, passes: [ { distill: { data: x, epochs: 3, steps: 100, batch: 32, learning_rate: 0.01, weight_decay: 0, warm_up: 5%, temperature: 4, labels: 30%, hidden: auto, hidden_loss: cosine, hidden_weight: 2, held_back: 20%, patience: 2, seed: 7, quantize: { weights: binary }, student: b, scratch: true, method: end-to-end } }, { distill: } ], calibration: x } ]\ndatasets: { x: { inputs: { a: { random: } } } }")]
     public async Task Good_manifests_are_valid(string text) => Assert.IsEmpty(await Errors("version: 1\n" + text));
 
     [TestMethod]
@@ -55,7 +56,7 @@ public sealed class JsonSchemaTests
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int8, validate: { agreemnt: { min: 3 } } } ]")]
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int8, validate: { agreement: {} } } ]")]
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int8, validate: { size: { max: 1.4 Mb } } } ]")]
-    [DataRow("version: 1\ntargets: [ { model: a, passes: [ { distill: {} } ] } ]")]
+    [DataRow("version: 1\ntargets: [ { model: a, passes: [ { distill: { max_time: 5 } } ] } ]")]
     [DataRow("version: 1\ntargets: [ { model: a, passes: [ { prune: { amount: 50% }, quantize: {} } ] } ]")]
     [DataRow("version: 1\ntargets: [ { model: a, passes: [ { prune: { amount: 50 } } ] } ]")]
     [DataRow("version: 1\ntargets: [ { model: a, recipe: int8 } ]\ndatasets: { d: { inputs: { x: { wav: a.wav } } } }")]

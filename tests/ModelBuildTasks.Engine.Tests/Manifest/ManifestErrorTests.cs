@@ -77,7 +77,29 @@ public sealed class ManifestErrorTests
     [DataRow("datasets: { d: { inputs: { x: { idx: y.gz } }, labels: { npy: x.npy } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:38 MBT1009 the file 'y.gz' does not exist")]
     // Not there yet
     [DataRow("targets: [ { model: a.onnx, goal: { minimize: size } } ]", "2:29 MBT1010 'goal' is not available in this version")]
-    [DataRow("targets: [ { model: a.onnx, passes: [ { distill: { data: d, epochs: 2 } } ] } ]", "2:41 MBT1010 pass 'distill' is not available in this version; available: prune, quantize, float16")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { data: photos, method: blockwise } } ] } ]", "3:74 MBT1010 'blockwise'")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { quantize: { weights: int4 } } } ], calibration: digits } ]", "3:52 MBT1011 a quantize that does not follow")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { quantize: { weights: int4 } } }, { quantize: { weights: int2 } } ], calibration: digits } ]", "3:52 MBT1011 the quantize in line 3 will not store them")]
+    // Distillation
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: } ] } ]", "3:41 MBT1023 distill trains on data; give it a 'data'")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { data: fotos } } ] } ]", "3:58 MBT1007 unknown dataset 'fotos'")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { max_time: 5 } } ], calibration: photos } ]", "3:62 MBT1006 a clock may not choose")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { labels: 30% } } ], calibration: photos } ]", "3:41 MBT1023 'photos' does not have")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { data: photos, labels: 30% } } ], calibration: digits } ]", "3:41 MBT1023 'photos' does not have")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { labels: 100%, temperature: 3 } } ], calibration: digits } ]", "3:79 MBT1006 'temperature' has no meaning")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { hidden_weight: 3 } } ], calibration: digits } ]", "3:67 MBT1006 only with 'hidden'")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { hidden: [a, b, a] } } ], calibration: digits } ]", "3:60 MBT1006 named twice")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { hidden: some } } ], calibration: digits } ]", "3:60 MBT1006 unknown value 'some'")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { held_back: 100% } } ], calibration: digits } ]", "3:63 MBT1006 nothing is left to train on")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { warm_up: 100% } } ], calibration: digits } ]", "3:61 MBT1006 never at work")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { epochs: 0 } } ], calibration: digits } ]", "3:60 MBT1006 out of range")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { student: b.onnx } } ], calibration: digits } ]", "3:61 MBT1009 the student 'b.onnx' does not exist")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { prune: { structure: channels, amount: 30% } }, { distill: { student: a.onnx } } ], calibration: digits } ]", "3:110 MBT1011 takes the place of the model, and what prune made of it")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { prune: { amount: 30% } }, { distill: { scratch: true } } ], calibration: digits } ]", "3:69 MBT1011 lose the zeros of pruning (line 3)")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { quantize: }, { distill: } ], calibration: digits } ]", "3:56 MBT1011 distill cannot follow quantize")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { float16: }, { distill: } ], calibration: digits } ]", "3:55 MBT1011 distill cannot follow float16")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { cluster: }, { distill: } ], calibration: digits } ]", "3:55 MBT1011 distill cannot follow cluster")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { store: }, { distill: } ], calibration: digits } ]", "3:53 MBT1011 distill cannot follow store")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: { weights: float8 } } ] } ]", "2:62 MBT1010 'float8'")]
     [DataRow("targets: [ { model: a.onnx, recipe: smallest } ]", "2:37 MBT1010 'smallest'")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { op: Gemm }, quantize: int16 } ] } ]", "2:85 MBT1010 'int16'")]
@@ -150,6 +172,13 @@ public sealed class ManifestErrorTests
         var words = expected.Split(' ', 3);
         StringAssert.StartsWith(errors[0], $"{words[0]} {words[1]} ");
         StringAssert.Contains(errors[0], words[2]);
+    }
+
+    [TestMethod]
+    public void Prune_and_distill_take_turns()
+    {
+        using var folder = new ManifestFolder("a.onnx", "x.npy");
+        Assert.IsEmpty(folder.Errors("version: 1\n" + Datasets + "targets: [ { model: a.onnx, calibration: digits, passes: [ { prune: { structure: channels, amount: 30% } }, { distill: }, { prune: { structure: '2:4' } }, { distill: { data: { use: digits, take: 3 }, labels: 20%, quantize: { weights: int4 } } }, { quantize: { weights: int4 } }, { store: } ] } ]"));
     }
 
     [TestMethod]

@@ -5,6 +5,9 @@ namespace ModelBuildTasks.Engine.Autodiff.Losses;
 /// <param name="Value">The value of the model that is compared: an output or any float32 value inside.</param>
 internal sealed record LossTerm(LossKind Kind, string Value)
 {
+    /// <summary>The value of the teacher that it is compared with, where that has another name; null for the same name.</summary>
+    public string? Reference { get; init; }
+
     /// <summary>The factor before the summand.</summary>
     public float Weight { get; init; } = 1;
 

@@ -14,14 +14,12 @@ internal static class ManifestShapes
         new FormsShape("pass", "pass",
         [
             new("prunePass", "Removes what the outputs miss least: weights, channels, heads or blocks.", [new("prune", PassShapes.Prune, "Removes what the outputs miss least: weights, channels, heads or blocks.") { Required = true }]),
+            new("distillPass", "Trains the model to answer like the original.", [new("distill", DistillShapes.Distill, "Trains the model to answer like the original.") { Required = true }]),
             new("quantizePass", "Stores weights, and where it pays computes, in 8 bits.", [new("quantize", PassShapes.Quantize, "Stores weights, and where it pays computes, in 8 bits.") { Required = true }]),
             new("float16Pass", "Stores weights in float16, or computes in it.", [new("float16", PassShapes.Float16, "Stores weights in float16, or computes in it where the runtime is made for that.") { Required = true }]),
             new("clusterPass", "Gives weights few distinct values, stored as codes and a table.", [new("cluster", PassShapes.Cluster, "Gives weights few distinct values, stored as codes and a table.") { Required = true }]),
             new("storePass", "Stores each tensor in the form that takes the fewest bytes.", [new("store", PassShapes.Store, "Stores each tensor in the form that takes the fewest bytes.") { Required = true }]),
-        ])
-        {
-            NotYet = ["distill"],
-        },
+        ]),
         Min: 0);
 
     private static readonly ScalarShape RecipeName = Scalars.Choice(Described(Recipes.Names, Recipes.Meaning), RecipesNotYet, "recipe");

@@ -169,6 +169,9 @@ internal static partial class Scalars
                 new JsonObject { ["type"] = new JsonArray("string", "integer"), ["pattern"] = pattern, ["description"] = words }),
         });
 
+    /// <summary>What cannot be said here, whatever it is, and why.</summary>
+    public static ScalarShape Never(string why) => new("nothing", _ => new(null, why), () => new() { ["not"] = new JsonObject() });
+
     public static string NotYet(string word, IReadOnlyList<string> names) =>
         $"'{word}' is not available in this version; available: {string.Join(", ", names)}";
 

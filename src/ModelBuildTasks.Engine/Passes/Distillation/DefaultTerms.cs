@@ -10,10 +10,17 @@ namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
 /// </summary>
 internal static class DefaultTerms
 {
-    public static IReadOnlyList<LossTerm> Of(OnnxModel student)
+    /// <summary>A term for each output.</summary>
+    public static IReadOnlyList<LossTerm> Of(OnnxModel student) => [.. ByOutput(student).Values];
+
+    /// <summary>A term for each output, by the output's name.</summary>
+    public static OrderedDictionary<string, LossTerm> ByOutput(OnnxModel model)
     {
-        var index = new GraphIndex(student, student.Graph);
-        return [.. student.Outputs.Where(o => o.Type is DataType.Float or DataType.Undefined).Select(o => Term(index, o.Name))];
+        var index = new GraphIndex(model, model.Graph);
+        var terms = new OrderedDictionary<string, LossTerm>();
+        foreach (var output in model.Outputs.Where(o => o.Type is DataType.Float or DataType.Undefined))
+            terms[output.Name] = Term(index, output.Name);
+        return terms;
     }
 
     private static LossTerm Term(GraphIndex index, string output)

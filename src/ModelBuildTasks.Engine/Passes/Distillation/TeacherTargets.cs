@@ -3,18 +3,27 @@ using ModelBuildTasks.Engine.Data;
 using ModelBuildTasks.Engine.Diagnostics;
 using ModelBuildTasks.Engine.Execution;
 using ModelBuildTasks.Engine.Onnx;
+using OnnxType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 
 namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
 
-/// <summary>What the teacher answers to each sample, asked once.</summary>
+/// <summary>What each sample's answers should be: the teacher's, asked once, and labels.</summary>
 internal sealed class TeacherTargets
 {
     private readonly Dictionary<string, Tensor[]> _answers = [];
+    private readonly TrainingSamples _samples;
+    private readonly (string Name, long[] Shape)? _labels;
 
     public TeacherTargets(OnnxModel teacher, TrainingSamples samples, TrainingStep step, int micro, TrainerOptions options, CancellationToken cancellation)
     {
-        var asked = step.Terms.Zip(step.Targets).ToDictionary(t => t.Second, t => t.First.Value);
+        _samples = samples;
+        var terms = step.Terms.Zip(step.Targets).ToList();
+        if (terms.FirstOrDefault(t => t.First.Kind == LossKind.CrossEntropy).Second is { } labels)
+            _labels = (labels, CheckedLabels(step.TargetShape(labels), micro));
+        var asked = terms.Where(t => t.First.Kind != LossKind.CrossEntropy).DistinctBy(t => t.Second).ToDictionary(t => t.Second, t => t.First.Reference ?? t.First.Value);
+        if (asked.Count == 0)
+            return;
         var model = teacher.Clone();
         var known = model.Graph.Output.Select(o => o.Name).ToHashSet();
         foreach (var value in asked.Values.Where(known.Add))
@@ -51,7 +60,17 @@ internal sealed class TeacherTargets
             batch[name] = new(first.Type, TrainingSamples.Times(first.Shape, numbers.Length), bytes);
         }
 
+        if (_labels is { } labels)
+            batch[labels.Name] = Tensor.Of<long>(OnnxType.Int64, labels.Shape, _samples.Labels(numbers)!);
         return batch;
+    }
+
+    private long[] CheckedLabels(long[] shape, int micro)
+    {
+        int[] first = [.. Enumerable.Range(0, micro).Select(i => i % _samples.Count)];
+        var given = _samples.Labels(first)?.Length ?? throw new ModelBuildException(DiagnosticCodes.DataMissing, "the data has no labels to train on");
+        return given == ElementTypes.Count(shape) ? shape
+            : throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"{micro} samples have {given} labels, and the student's scores [{string.Join(',', shape)}] are for {ElementTypes.Count(shape)}");
     }
 
     private static void Check(TrainingStep step, string target, string value, Tensor answer)

@@ -40,16 +40,16 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
         var (best, bestLoss, since) = (step.Snapshot(), before, 0);
         var perEpoch = used.Length / batch;
         var total = Math.Min(options.Steps ?? int.MaxValue, perEpoch * options.Epochs);
-        var optimizer = new AdamW(options.Optimizer);
+        var search = new RateSearch(options, total, perEpoch);
         var done = 0;
         double? last = null;
-        for (var epoch = 0; done < total && since < options.Patience; epoch++)
+        for (var epoch = 0; done < total && since < options.Patience && !search.GaveUp; epoch++)
         {
             var turn = Shuffled(used.Length, (ulong)epoch + 1);
             var sum = 0.0;
-            for (var i = 0; i < perEpoch && done < total; i++)
+            for (var i = 0; i < perEpoch && done < total && !search.GaveUp; i++)
             {
-                optimizer.NextStep(LearningRate.At(options.Rate, done, total, options.WarmUp));
+                search.NextStep(done);
                 var loss = 0.0;
                 for (var r = 0; r < runs; r++)
                 {
@@ -57,14 +57,24 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
                     loss += step.Accumulate(samples.Batch(chosen), targets.Batch(chosen), first: r == 0, cancellation) / runs;
                 }
 
-                if (!double.IsFinite(loss))
-                    throw new ModelBuildException(DiagnosticCodes.LossNotFinite, $"the loss is not finite in step {done + 1}; a smaller learning rate may help");
-                step.Move(optimizer, 1f / runs);
-                sum += loss;
                 done++;
+                if (double.IsFinite(loss))
+                    step.Move(search.Optimizer, 1f / runs);
+                else if (search.Found || !double.IsFinite(before))
+                    throw new ModelBuildException(DiagnosticCodes.LossNotFinite, $"the loss is not finite in step {done}; a smaller learning rate may help");
+                sum += loss;
                 progress?.Invoke(new(done, total, sum / (i + 1), last));
+                if (!search.IsTrialOver(finite: double.IsFinite(loss)))
+                    continue;
+                last = Judge(step, samples, targets, held, micro, cancellation);
+                if (search.Judge(last < before))
+                    (best, bestLoss) = (step.Snapshot(), last.Value);
+                else
+                    step.Restart();
             }
 
+            if (!search.Found)
+                continue;
             last = Judge(step, samples, targets, held, micro, cancellation);
             if (last < bestLoss)
                 (best, bestLoss, since) = (step.Snapshot(), last.Value, 0);
@@ -72,13 +82,13 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
                 since++;
         }
 
-        return new(Trained(best), before, bestLoss, done, weights);
+        return new(Trained(best), before, bestLoss, done, weights) { Masked = [.. step.Masked] };
     }
 
     private List<string> Trainable(IReadOnlyList<LossTerm> terms, IReadOnlyDictionary<string, Tensor> example)
     {
         var parameters = Parameters.Of(student).ToHashSet();
-        var can = Trainability.Of(student, [.. terms.Select(t => t.Value)], example, options.Constants);
+        var can = Trainability.Of(student, [.. terms.Select(t => t.Value).Distinct()], example, options.Constants);
         List<string> weights = [.. can.Where(w => w.Reason is null && parameters.Contains(w.Weight)).Select(w => w.Weight)];
         return weights.Count > 0 ? weights
             : throw new ModelBuildException(DiagnosticCodes.NotTrainable, $"no weight of the model can be trained{(can.FirstOrDefault(w => w.Reason is not null)?.Reason is { } why ? $": {why}" : "")}");
@@ -112,7 +122,7 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
 
     private OnnxModel Trained(IReadOnlyDictionary<string, float[]> values)
     {
-        var trained = student.Clone();
+        var trained = options.Quantizer?.Freeze(student, [.. values.Keys]) ?? student.Clone();
         foreach (var tensor in trained.Graph.Initializer.Where(t => values.ContainsKey(t.Name)).ToList())
             GraphEdit.ReplaceInitializer(trained.Graph, tensor, trained.CreateTensor(tensor.Name, tensor.Dims, values[tensor.Name]));
         return trained;

@@ -1,4 +1,5 @@
 using ModelBuildTasks.Engine.Autodiff.Losses;
+using ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
 
 namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
 
@@ -38,8 +39,14 @@ internal sealed record TrainerOptions
     /// <summary>The seed of the order of samples.</summary>
     public ulong Seed { get; init; }
 
+    /// <summary>Whether exact zeros of weights stay zeros.</summary>
+    public bool KeepZeros { get; init; } = true;
+
     /// <summary>Threads of ONNX Runtime. The result does not depend on it.</summary>
     public int Threads { get; init; } = 1;
+
+    /// <summary>The quantization behind the training, whose weights the student is trained with; null for float weights.</summary>
+    public FakeQuantizer? Quantizer { get; init; }
 
     /// <summary>The optimizer's settings.</summary>
     public AdamWOptions Optimizer { get; init; } = new();
@@ -58,4 +65,8 @@ internal sealed record TrainingProgress(int Step, int Steps, double Loss, double
 /// <param name="After">The same with the best weights.</param>
 /// <param name="Steps">Steps done.</param>
 /// <param name="Weights">The weights that were trained.</param>
-internal sealed record TrainingResult(Onnx.OnnxModel Student, double Before, double After, int Steps, IReadOnlyList<string> Weights);
+internal sealed record TrainingResult(Onnx.OnnxModel Student, double Before, double After, int Steps, IReadOnlyList<string> Weights)
+{
+    /// <summary>Those of them that were pruned and kept their zeros.</summary>
+    public IReadOnlyCollection<string> Masked { get; init; } = [];
+}

@@ -8,6 +8,7 @@ namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
 internal sealed class TrainingSamples
 {
     private readonly List<IReadOnlyDictionary<string, Tensor>> _samples = [];
+    private readonly List<long[]> _labels = [];
     private readonly IReadOnlyCollection<string> _constants;
 
     /// <summary>Reads all samples.</summary>
@@ -20,6 +21,8 @@ internal sealed class TrainingSamples
         foreach (var batch in data.Batches())
         {
             cancellation.ThrowIfCancellationRequested();
+            if (batch.Labels is { } labels)
+                _labels.AddRange(labels.Chunk(labels.Length / batch.Count));
             for (var i = 0; i < batch.Count; i++)
                 _samples.Add(batch.Inputs.ToDictionary(t => t.Key, t => constants.Contains(t.Key) ? t.Value : One(t.Value, i, batch.Count)));
         }
@@ -48,6 +51,17 @@ internal sealed class TrainingSamples
         }
 
         return batch;
+    }
+
+    /// <summary>The labels of the samples of the given numbers, or null where there are none.</summary>
+    public long[]? Labels(ReadOnlySpan<int> numbers)
+    {
+        if (_labels.Count != _samples.Count)
+            return null;
+        var labels = new List<long>();
+        foreach (var number in numbers)
+            labels.AddRange(_labels[number]);
+        return [.. labels];
     }
 
     /// <summary>A shape whose first axis is as many times as long.</summary>

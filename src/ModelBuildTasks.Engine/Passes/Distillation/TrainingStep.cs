@@ -4,6 +4,7 @@ using ModelBuildTasks.Engine.Autodiff;
 using ModelBuildTasks.Engine.Autodiff.Losses;
 using ModelBuildTasks.Engine.Execution;
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 
@@ -16,19 +17,30 @@ internal sealed class TrainingStep : IDisposable
     private readonly Session _gradients;
     private readonly Session _loss;
     private readonly Dictionary<string, Tensor> _weights;
+    private readonly Dictionary<string, float[]> _start;
+    private readonly Func<IReadOnlyDictionary<string, FakeWeight>> _restart;
+    private IReadOnlyDictionary<string, FakeWeight> _latent;
     private readonly Dictionary<string, float[]> _sums;
+    private readonly Dictionary<string, float[]> _masks;
     private readonly Dictionary<string, string> _byOutput;
     private readonly IReadOnlyCollection<string> _constants;
 
     public TrainingStep(OnnxModel student, IReadOnlyList<string> weights, IReadOnlyList<LossTerm> terms, IReadOnlyDictionary<string, Tensor> example, TrainerOptions options)
     {
         Terms = terms;
+        student = options.Quantizer?.Freeze(student, weights) ?? student;
         _constants = options.Constants;
         _graph = Gradients.Build(student, new(weights, terms, example) { Constants = options.Constants });
         _byOutput = _graph.Outputs.ToDictionary(o => o.Value, o => o.Key);
         var tensors = student.Graph.Initializer.ToDictionary(t => t.Name);
         _weights = weights.ToDictionary(w => w, w => Tensor.Of<float>(DataType.Float, [.. tensors[w].Dims], student.ReadFloats(tensors[w])));
         _sums = _graph.Outputs.Keys.ToDictionary(w => w, w => new float[_weights[w].Count]);
+        // Before weights are rounded, which makes zeros of its own.
+        _masks = options.KeepZeros ? ZeroMasks.Of(_weights) : [];
+        _start = Snapshot();
+        _restart = () => options.Quantizer?.Start(weights) ?? new Dictionary<string, FakeWeight>();
+        _latent = _restart();
+        WriteLatent();
         var settings = new SessionSettings(options.Threads);
         _gradients = new Session(_graph.Model, settings);
         _loss = new Session(LossAlone(), settings);
@@ -68,6 +80,9 @@ internal sealed class TrainingStep : IDisposable
         return loss;
     }
 
+    /// <summary>Weights whose zeros stay.</summary>
+    public IReadOnlyCollection<string> Masked => _masks.Keys;
+
     /// <summary>Moves the weights along the gradients that were added up, times a factor.</summary>
     public void Move(AdamW optimizer, float factor)
     {
@@ -75,18 +90,48 @@ internal sealed class TrainingStep : IDisposable
         {
             if (factor != 1)
                 TensorPrimitives.Multiply(sum, factor, sum);
-            optimizer.Update(name, _weights[name].As<float>(), sum, decay: _weights[name].Shape.Length > 1);
+            var weight = _weights[name].As<float>();
+            var mask = _masks.GetValueOrDefault(name);
+            if (mask is not null)
+                TensorPrimitives.Multiply(sum, mask, sum);
+            if (_latent.TryGetValue(name, out var latent))
+            {
+                latent.Move(optimizer, sum);
+                latent.Write(weight);
+            }
+            else
+            {
+                optimizer.Update(name, weight, sum, decay: _weights[name].Shape.Length > 1);
+            }
+
+            if (mask is not null)
+                TensorPrimitives.Multiply(weight, mask, weight);
         }
     }
 
-    /// <summary>A copy of the weights.</summary>
+    /// <summary>A copy of the weights, quantized as the student reads them.</summary>
     public Dictionary<string, float[]> Snapshot() => _weights.ToDictionary(w => w.Key, w => w.Value.ToFloats());
+
+    /// <summary>Begins anew with the weights that the student came with.</summary>
+    public void Restart()
+    {
+        foreach (var (name, values) in _start)
+            values.CopyTo(_weights[name].As<float>());
+        _latent = _restart();
+        WriteLatent();
+    }
 
     /// <inheritdoc/>
     public void Dispose()
     {
         _gradients.Dispose();
         _loss.Dispose();
+    }
+
+    private void WriteLatent()
+    {
+        foreach (var (name, latent) in _latent)
+            latent.Write(_weights[name].As<float>());
     }
 
     private Dictionary<string, Tensor> Inputs(IReadOnlyDictionary<string, Tensor> batch, IReadOnlyDictionary<string, Tensor> targets) =>

@@ -39,9 +39,10 @@ internal sealed record BitPlanes(RowLayout Layout, int Group, byte[] Codes, floa
                 var rest = new float[to - from];
                 for (var c = from; c < to; c++)
                     rest[c - from] = values[layout.Index(row, c)];
+                var known = planes == 2 ? OnTwoPlanes(rest, halves) : null;
                 for (var p = 0; p < planes; p++)
                 {
-                    var scale = System.Numerics.Tensors.TensorPrimitives.SumOfMagnitudes(rest) / rest.Length;
+                    var scale = known?[p] ?? System.Numerics.Tensors.TensorPrimitives.SumOfMagnitudes(rest) / rest.Length;
                     if (halves)
                         scale = (float)(Half)scale;
                     result.Scales[(row * groups + g) * planes + p] = scale;
@@ -56,6 +57,28 @@ internal sealed record BitPlanes(RowLayout Layout, int Group, byte[] Codes, floa
             }
         });
         return result;
+    }
+
+    /// <summary>
+    /// The scales of values that are two planes already: with the magnitudes a and b these are (a + b)/2 and (a − b)/2. The mean of magnitudes would
+    /// be another first plane. Null where they are not. (Values on one plane have their magnitude for mean.)
+    /// </summary>
+    private static float[]? OnTwoPlanes(ReadOnlySpan<float> values, bool halves)
+    {
+        var (large, small) = (0f, float.PositiveInfinity);
+        foreach (var value in values)
+            (large, small) = (Math.Max(large, Math.Abs(value)), Math.Min(small, Math.Abs(value)));
+        float[] scales = [(large + small) / 2, (large - small) / 2];
+        if (halves)
+            scales = [(float)(Half)scales[0], (float)(Half)scales[1]];
+        var (sum, difference) = (scales[0] + scales[1], scales[0] - scales[1]);
+        foreach (var value in values)
+        {
+            if (Math.Abs(value) != sum && Math.Abs(value) != difference)
+                return null;
+        }
+
+        return scales;
     }
 
     /// <summary>The weights that the planes stand for, in the order of the tensor.</summary>

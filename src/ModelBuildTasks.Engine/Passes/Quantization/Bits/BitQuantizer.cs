@@ -13,8 +13,8 @@ namespace ModelBuildTasks.Engine.Passes.Quantization.Bits;
 /// <param name="threads">Threads to use; the result does not depend on it.</param>
 internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData? data, BitForms forms, int threads)
 {
-    // Below this float16 has too few digits for a scale.
-    private const float LeastHalf = 1e-4f;
+    /// <summary>Below this float16 has too few digits for a scale.</summary>
+    public const float LeastHalf = 1e-4f;
 
     /// <summary>Codes of a weight, whether their scales are float16, and how near they come, in dB.</summary>
     /// <param name="weight">The weight.</param>
@@ -33,13 +33,13 @@ internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData?
         var moments = rows is null ? null : Enumerable.Range(0, rows.Groups).Select(g => WeightRounding.Moments(grams, g, centered: false)).ToArray();
         // Columns that are read more strongly count more, where all rows read the same.
         var importance = moments is [var one] ? Importance(one, layout.Columns) : [];
-        BitWeight Find(bool halves) => plan.Method == BitsMethod.Hqq ? HalfQuadratic.Quantize(values, layout, grid, group, halves, threads)
-            : RoundToNearest.Quantize(values, layout, grid, group, importance, halves, threads);
+        BitWeight Find(bool halves) => RoundToNearest.Each(values, layout, grid, group, halves, threads, Search(grid, halves, importance));
         var result = Find(true);
         var halves = Array.TrueForAll(result.Scales, s => s is >= LeastHalf and < 65504);
         if (!halves)
             result = Find(false);
-        if (moments is not null)
+        // Values that lie on their grid have no error that data could make smaller.
+        if (moments is not null && !result.Decode().AsSpan().SequenceEqual(values))
         {
             var forms = new QuadraticForm[moments.Length];
             Parallel.For(0, forms.Length, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, threads) }, g => forms[g] = new QuadraticForm(moments[g], layout.Columns, RowRounding.Damping, GridRounding.Shrinkage));
@@ -61,14 +61,22 @@ internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData?
     private (BitWeight Weight, bool Halves, double Sqnr) Streamed(NodeWeight weight, RowLayout layout, BitGrid grid, int group)
     {
         var rounding = new StreamedRounding(model, weight.Tensor, layout, grid, group, threads);
-        RoundToNearest.ScaleSearch search = plan.Method == BitsMethod.Hqq ? (tile, into, _, _) => HalfQuadratic.Search(tile, grid, into)
-            : (tile, into, _, _) => RoundToNearest.Best(tile, grid, [], into);
-        var (packed, sqnr) = rounding.Run(true, search);
+        var (packed, sqnr) = rounding.Run(true, Search(grid, true, []));
         var halves = System.Numerics.Tensors.TensorPrimitives.Min(packed.Scales) >= LeastHalf && System.Numerics.Tensors.TensorPrimitives.Max(packed.Scales) < 65504;
         if (!halves)
-            (packed, sqnr) = rounding.Run(false, search);
+            (packed, sqnr) = rounding.Run(false, Search(grid, false, []));
         return (new(layout, grid, group, [], [], []) { Packed = packed }, halves, sqnr);
     }
+
+    /// <summary>How scales are found: those of values that lie on a grid already, or else by the plan's method.</summary>
+    private RoundToNearest.ScaleSearch Search(BitGrid grid, bool halves, float[] importance) => (tile, into, columns, first) =>
+    {
+        if (plan.Method == BitsMethod.Hqq)
+            HalfQuadratic.Search(tile, grid, into);
+        else
+            RoundToNearest.Best(tile, grid, importance.Length > 0 ? importance.AsSpan(first, columns) : [], into);
+        OnGrid.Search(tile, grid, halves, into);
+    };
 
     /// <summary>The form that a weight gets, and its bits.</summary>
     public (BitsForm Form, int Bits) Form(NodeWeight weight, BitChoice? other = null)
@@ -80,15 +88,19 @@ internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData?
     /// <summary>Planes of a weight, whether their scales are float16, and how near they come, in dB.</summary>
     public (BitPlanes Weight, bool Halves, double Sqnr) Planes(NodeWeight weight)
     {
-        var layout = RowLayout.Of(weight)!.Value;
         var values = model.ReadFloats(weight.Tensor);
+        var (planes, halves) = Planes(values, RowLayout.Of(weight)!.Value, plan, threads);
+        return (planes, halves, Sqnr(values, planes.Decode()));
+    }
+
+    /// <summary>Planes of values, and whether their scales are float16.</summary>
+    public static (BitPlanes Planes, bool Halves) Planes(float[] values, RowLayout layout, BitsPlan plan, int threads)
+    {
         BitPlanes Find(bool halves) => BitPlanes.Of(values, layout, BitForms.Divisor(layout.Columns, plan.Group), plan.Planes, halves, threads);
         var planes = Find(true);
         // They are stored doubled. A plane of nothing has a scale of 0.
         var halves = Array.TrueForAll(planes.Scales, s => s is 0 or >= LeastHalf and < 32752);
-        if (!halves)
-            planes = Find(false);
-        return (planes, halves, Sqnr(values, planes.Decode()));
+        return (halves ? planes : Find(false), halves);
     }
 
     /// <summary>The numbers of a plan; of a budget those of its average.</summary>

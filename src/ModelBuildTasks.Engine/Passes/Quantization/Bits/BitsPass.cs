@@ -9,9 +9,6 @@ namespace ModelBuildTasks.Engine.Passes.Quantization.Bits;
 /// <summary>Weights below 8 bits with float arithmetic, see <see cref="BitsPlan"/>. What has no such form, or would be larger in it, gets 8 bits.</summary>
 internal sealed class BitsPass
 {
-    // Two nodes, a scale and their names.
-    private const int EightOverhead = 110;
-
     private readonly BitsPlan _bits;
     private readonly QuantizePlan _eight;
     private readonly PassContext _context;
@@ -31,7 +28,7 @@ internal sealed class BitsPass
     private PassResult Run(OnnxModel model)
     {
         var work = Prepare(model);
-        var forms = new BitForms(_context.Runtime.Bits, Reachable(model));
+        var forms = BitsSelection.Forms(model, _bits, _context);
         IReadOnlyList<Decision> scaled = [];
         if (_bits.Method == BitsMethod.Awq && work.Data is { } data)
         {
@@ -62,42 +59,8 @@ internal sealed class BitsPass
 
     private Work Prepare(OnnxModel model)
     {
-        var choices = new FormSelection(model, _eight, _context).Choose();
-        var rules = new RuleSet(model, _context.Rules);
-        // A rule that says weights means 8 bits.
-        var wanted = choices.Where(c => c.Form == QuantizedForm.Weights && rules.Forms(c.Node) is not [QuantizedForm.Weights]
-            && c.Weights.All(w => RowLayout.Of(w) is not null && (_bits.Bits > 1 || _bits.Average is not null || !IsPruned(model, w))) && c.Weights.Sum(Gain) > 0).ToList();
-        // A table and its transposition are stored once: both are rounded alike.
-        var twins = Twins(model, wanted);
+        var (choices, wanted, twins) = BitsSelection.Of(model, _eight, _bits, _context);
         return new(choices, wanted, twins, Observe(model, wanted, twins));
-    }
-
-    /// <summary>The weights that are a table of a Gather, turned around or as it is read by a product, each with its table.</summary>
-    private static Dictionary<NodeWeight, NodeWeight> Twins(OnnxModel model, IReadOnlyList<FormChoice> wanted)
-    {
-        var twins = new Dictionary<NodeWeight, NodeWeight>(TransposedTwins.Pairs(model, wanted), ReferenceEqualityComparer.Instance);
-        var tables = wanted.Where(c => c.Node.OpType == "Gather").SelectMany(c => c.Weights).DistinctBy(w => (w.Home, w.Node.Input[0]))
-            .ToDictionary(w => (w.Home, w.Node.Input[0]));
-        foreach (var weight in wanted.Where(c => c.Node.OpType == "Gemm").SelectMany(c => c.Weights).Where(w => w.ChannelAxis == 0))
-        {
-            if (tables.TryGetValue((weight.Home, weight.Node.Input[weight.Input]), out var table))
-                twins[weight] = table;
-        }
-
-        return twins;
-    }
-
-    // Signs have no zero: where one value in a thousand is zero, the weight was pruned, and gets 8 bits.
-    private static bool IsPruned(OnnxModel model, NodeWeight weight) => weight.Node.OpType != "Gather" && model.ReadFloats(weight.Tensor).Count(v => v == 0) >= 0.001 * weight.Count;
-
-    /// <summary>What a weight of few bits is smaller by than one of 8 bits.</summary>
-    private long Gain(NodeWeight weight)
-    {
-        var layout = RowLayout.Of(weight)!.Value;
-        var bits = _bits.Bits == 1 ? _bits.Planes : _bits.Average is { } average ? (int)average : _bits.Bits;
-        var scales = (long)layout.Rows * layout.Groups(BitForms.Divisor(layout.Columns, _bits.Group)) * (_bits.Bits == 1 ? _bits.Planes : 1);
-        return weight.Count + 4 * weight.Channels + EightOverhead
-            - BitPacking.Length(weight.Count, bits) - scales * (_bits.Symmetric || _bits.Bits == 1 ? 2 : 3) - BitWriter.StoredOverhead;
     }
 
     private PassResult WithEight(PassResult few)
@@ -112,15 +75,6 @@ internal sealed class BitsPass
 
     private static IEnumerable<Decision> Left(IReadOnlyList<FormChoice> choices) => choices.Where(c => c.Form is null).Select(c =>
         new Decision(c.Node.DisplayName(), c.Node.OpType, "left", c.Reason) { BytesBefore = c.Weights.Sum(w => w.Bytes), BytesAfter = c.Weights.Sum(w => w.Bytes) });
-
-    /// <summary>The operator set that the model can be raised to, of those that blocked codes came with.</summary>
-    private long Reachable(OnnxModel model)
-    {
-        if (_bits.Bits == 1 || !_context.Runtime.Bits.Contains(BitsForm.Blocked))
-            return model.Opset;
-        long[] sets = _bits.Bits == 2 || _bits.Average is not null ? [25, 21] : [21];
-        return sets.FirstOrDefault(s => OpsetUpgrade.Upgrade(model, (int)s).Reason is null, model.Opset);
-    }
 
     /// <summary>A clone with the operator set that the forms of its weights need.</summary>
     private static OnnxModel Upgraded(OnnxModel model, IEnumerable<(BitsForm Form, int Bits)> forms)

@@ -1,0 +1,144 @@
+using System.Diagnostics;
+using System.Globalization;
+using ModelBuildTasks.Engine.Data;
+using ModelBuildTasks.Engine.Diagnostics;
+using ModelBuildTasks.Engine.Manifest;
+using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.CleanupSteps;
+using ModelBuildTasks.Engine.Passes.DistillationSteps;
+using ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
+
+namespace ModelBuildTasks.Engine.Passes;
+
+/// <summary>
+/// Knowledge distillation (Hinton, Vinyals, Dean 2015): the weights of a model that was made smaller, or of another model, are trained until it
+/// answers like the original. No labels are needed. Weights that were pruned keep their zeros, and biases are trained, too. The result is the
+/// same on any number of threads.
+/// </summary>
+public static class Distill
+{
+    /// <summary>Trains a copy of the model.</summary>
+    /// <param name="model">The student, where the plan names no other; it stays as it is.</param>
+    /// <param name="plan">How it is trained.</param>
+    /// <param name="context">Training data (<see cref="PassContext.Training"/>, or else the calibration data), <see cref="PassContext.Teacher"/>, and <see cref="PassContext.Student"/> for a plan that names one.</param>
+    /// <exception cref="ModelBuildException">MBT1010, MBT2040 to MBT2046: why it cannot be trained, or how training failed.</exception>
+    public static PassResult Run(OnnxModel model, DistillPlan plan, PassContext context)
+    {
+        var data = context.Training ?? context.Calibration ?? throw new ModelBuildException(DiagnosticCodes.DataMissing, "distill trains on data, and there is none", plan.Location);
+        var teacher = context.Teacher ?? throw new ModelBuildException(DiagnosticCodes.DataMissing, "distill needs the original, which the model learns from", plan.Location);
+        var given = plan.Student is null ? model : context.Student ?? throw new ModelBuildException(DiagnosticCodes.DataMissing, "the student that the plan names was not loaded", plan.Student.Location);
+        try
+        {
+            return Train(given, teacher, data, plan, context);
+        }
+        catch (ModelBuildException e)
+        {
+            throw e.At(plan.Location);
+        }
+    }
+
+    private static PassResult Train(OnnxModel given, OnnxModel teacher, IDataset data, DistillPlan plan, PassContext context)
+    {
+        CheckInterface(given, teacher);
+        var student = given.Clone();
+        ConstantNodes.Apply(student);
+        if (plan.Scratch)
+            student = FreshWeights.Draw(student, (ulong)plan.Seed);
+        var sample = data.Batches().First().Inputs;
+        var options = new TrainerOptions
+        {
+            Terms = DistillationTerms.Of(student, teacher, plan, sample),
+            Constants = ConstantInputs(student),
+            Epochs = plan.Epochs,
+            Steps = plan.Steps,
+            Batch = plan.Batch,
+            Rate = (float)plan.LearningRate,
+            WarmUp = (float)plan.WarmUp,
+            HeldBack = (float)plan.HeldBack,
+            Patience = plan.Patience,
+            Seed = (ulong)plan.Seed,
+            Threads = context.Threads,
+            Quantizer = plan.Quantize is null ? null : FakeQuantizer.Of(student, plan.Quantize, context),
+            KeepZeros = !plan.Scratch,
+            Optimizer = new(Decay: (float)plan.WeightDecay),
+        };
+        var start = Stopwatch.GetTimestamp();
+        var trained = new Trainer(student, teacher, data, options).Run(p => Report(context, p, start), context.Cancellation);
+        var better = trained.After < trained.Before;
+        var decisions = Rows(student, trained, better);
+        return new(better || plan.Student is not null || plan.Scratch ? trained.Student : given.Clone(), decisions, Summary(trained, better));
+    }
+
+    /// <summary>The artifact takes the original's place in the app: it must be called as that.</summary>
+    private static void CheckInterface(OnnxModel student, OnnxModel teacher)
+    {
+        static string types(IEnumerable<ValueDescription> values) => string.Join(", ", values.OrderBy(v => v.Name, StringComparer.Ordinal).Select(v => $"'{v.Name}' ({ElementTypes.Name(v.Type)})"));
+        foreach (var (what, mine, theirs) in new[] { ("inputs", types(student.Inputs), types(teacher.Inputs)), ("outputs", types(student.Outputs), types(teacher.Outputs)) })
+        {
+            if (mine != theirs)
+                throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"the student's {what} are {mine}, its teacher's {theirs}");
+        }
+    }
+
+    /// <summary>Inputs that have no axis for samples, such as a sampling rate: numbers, and what is of fixed length beside inputs of free length.</summary>
+    private static List<string> ConstantInputs(OnnxModel student)
+    {
+        var free = student.Inputs.Any(i => i.Shape is [<= 0, ..]);
+        return [.. student.Inputs.Where(i => i.Shape is [] || (free && i.Shape is [> 0, ..])).Select(i => i.Name)];
+    }
+
+    private static void Report(PassContext context, TrainingProgress p, long start)
+    {
+        context.Cancellation.ThrowIfCancellationRequested();
+        // A line for each percent is enough.
+        if (p.Step < p.Steps && p.Step * 100L / p.Steps == (p.Step - 1) * 100L / p.Steps)
+            return;
+        var left = Stopwatch.GetElapsedTime(start) * ((double)(p.Steps - p.Step) / p.Step);
+        var heldBack = p.HeldBack is { } h ? $", {h.ToString("G4", CultureInfo.InvariantCulture)} held back" : "";
+        var done = (double)p.Step / p.Steps;
+        if (context.ProgressText is { } tell)
+            tell($"step {p.Step} of {p.Steps}, loss {p.Loss.ToString("G4", CultureInfo.InvariantCulture)}{heldBack}, {left.TotalSeconds.ToString("0", CultureInfo.InvariantCulture)} s left", done);
+        else
+            context.Progress?.Invoke(done);
+    }
+
+    private static string Summary(TrainingResult trained, bool better)
+    {
+        var losses = string.Create(CultureInfo.InvariantCulture, $"{trained.Before:G4} -> {trained.After:G4}");
+        var masked = trained.Masked.Count == 0 ? "" : $", {trained.Masked.Count} pruned weight{(trained.Masked.Count == 1 ? "" : "s")} kept their zeros";
+        return better ? $"{trained.Steps} steps, loss on held-back samples {losses}{masked}" : $"{trained.Steps} steps made the loss on held-back samples no better than {trained.Before.ToString("G4", CultureInfo.InvariantCulture)}; the weights stay";
+    }
+
+    /// <summary>A row for each node that reads what was trained.</summary>
+    private static List<Decision> Rows(OnnxModel student, TrainingResult trained, bool better)
+    {
+        var weights = trained.Weights.ToHashSet();
+        var (before, after) = (student.Graph.Initializer.ToDictionary(t => t.Name), trained.Student.Graph.Initializer.ToDictionary(t => t.Name));
+        var rows = new List<Decision>();
+        foreach (var node in student.Graph.Node)
+        {
+            foreach (var name in node.Input.Where(weights.Remove))
+            {
+                var (old, now) = (student.ReadFloats(before[name]), trained.Student.ReadFloats(after[name]));
+                var bytes = student.ByteLength(before[name]);
+                var zeros = trained.Masked.Contains(name) ? "; its zeros stay" : "";
+                var reason = better ? $"'{name}' moved by {Change(old, now)} % of its norm{zeros}" : "training made the answers to samples that were held back no better";
+                rows.Add(new(node.DisplayName(), node.OpType, better ? "trained" : "left", reason) { BytesBefore = bytes, BytesAfter = bytes });
+            }
+        }
+
+        return rows;
+    }
+
+    private static string Change(float[] old, float[] now)
+    {
+        double moved = 0, norm = 0;
+        for (var i = 0; i < old.Length; i++)
+        {
+            moved += ((double)now[i] - old[i]) * ((double)now[i] - old[i]);
+            norm += (double)old[i] * old[i];
+        }
+
+        return norm == 0 ? "more than 100" : (100 * Math.Sqrt(moved / norm)).ToString("0.0", CultureInfo.InvariantCulture);
+    }
+}

@@ -1,0 +1,56 @@
+namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
+
+/// <summary>
+/// Finds a learning rate that helps: what was repaired after pruning is nearly right, and a rate that trains a ruined model would ruin it first. The
+/// first steps are a trial; where samples that were held back are answered no better after it, the next trial begins with the weights as they were
+/// and a quarter of the rate.
+/// </summary>
+internal sealed class RateSearch(TrainerOptions options, int steps, int perEpoch)
+{
+    private const int Trials = 5;
+
+    // A trial sees the highest rate at work for some steps.
+    private readonly int _length = Math.Max(Math.Min(perEpoch, 20), LearningRate.Rise(steps, options.WarmUp) + 5);
+
+    private float _share = 1;
+    private int _trials;
+    private int _step;
+
+    /// <summary>The optimizer of the trial.</summary>
+    public AdamW Optimizer { get; private set; } = new(options.Optimizer);
+
+    /// <summary>Whether a trial helped.</summary>
+    public bool Found { get; private set; }
+
+    /// <summary>Whether none did.</summary>
+    public bool GaveUp => _trials == Trials;
+
+    /// <summary>Begins a step.</summary>
+    /// <param name="done">Steps done before.</param>
+    public void NextStep(int done)
+    {
+        // Moments that are new point nowhere yet.
+        var rise = _trials == 0 ? 1 : Math.Min(1, (_step + 1) / 5f);
+        _step++;
+        Optimizer.NextStep(LearningRate.At(options.Rate, done, steps, options.WarmUp) * _share * rise);
+    }
+
+    /// <summary>Whether it is to be judged now whether the trial helped.</summary>
+    /// <param name="finite">Whether the loss still is.</param>
+    public bool IsTrialOver(bool finite) => !Found && (_step >= _length || !finite);
+
+    /// <summary>Ends a trial; gives back whether it helped.</summary>
+    public bool Judge(bool better)
+    {
+        Found = better;
+        if (!better)
+        {
+            _trials++;
+            _step = 0;
+            _share /= 4;
+            Optimizer = new(options.Optimizer);
+        }
+
+        return better;
+    }
+}

@@ -1,0 +1,248 @@
+using ModelBuildTasks.Engine.Data;
+using ModelBuildTasks.Engine.Diagnostics;
+using ModelBuildTasks.Engine.Execution;
+using ModelBuildTasks.Engine.Manifest;
+using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes;
+using Tensor = ModelBuildTasks.Engine.Data.Tensor;
+
+namespace ModelBuildTasks.Engine.Tests.Passes.Distillation;
+
+[TestClass]
+public sealed class DistillTests
+{
+    private static readonly SourceLocation _at = new("compression.yaml", 7, 9);
+    private static readonly DistillPlan _plan = new(_at) { Epochs = 8, Batch = 16, LearningRate = 0.02, Patience = 20, Temperature = 1 };
+
+    [TestMethod]
+    public void A_model_learns_to_answer_like_the_original()
+    {
+        using var teacher = Network(1, 5);
+        using var student = Network(9, 5);
+        var told = new List<string>();
+        var result = Distill.Run(student, _plan, Context(teacher) with { ProgressText = (text, _) => told.Add(text) });
+        Assert.IsLessThan(0.9, Agreement(student, teacher));
+        Assert.IsGreaterThan(0.9, Agreement(result.Model, teacher));
+        // Every weight has its row, and biases are trained, too.
+        CollectionAssert.AreEqual(new[] { "'w' moved by", "'b' moved by", "'v' moved by" }, result.Decisions.Select(d => d.Reason[..12]).ToArray());
+        Assert.IsTrue(result.Decisions.All(d => d.What == "trained" && d.BytesAfter == d.BytesBefore));
+        StringAssert.Contains(result.Summary, "loss on held-back samples");
+        StringAssert.Contains(told[^1], " held back, 0 s left");
+        CollectionAssert.AreEqual(Weight(Network(9, 5), "w"), Weight(student, "w"));
+    }
+
+    [TestMethod]
+    public void Zeros_of_pruned_weights_stay_and_the_rest_moves()
+    {
+        using var teacher = Network(1, 8);
+        using var student = Network(1, 8);
+        var pruned = Prune.Run(student, new PrunePlan(_at, 0.5), Context(teacher)).Model;
+        var result = Distill.Run(pruned, _plan, Context(teacher));
+        foreach (var name in new[] { "w", "v" })
+        {
+            var (before, after) = (Weight(pruned, name), Weight(result.Model, name));
+            Assert.AreEqual(before.Length / 2, before.Count(v => v == 0));
+            CollectionAssert.AreEqual(before.Select(v => v == 0).ToArray(), after.Select(v => v == 0).ToArray());
+            Assert.AreNotEqual(before.Sum(), after.Sum());
+        }
+
+        Assert.IsGreaterThan(Agreement(pruned, teacher), Agreement(result.Model, teacher));
+        StringAssert.Contains(result.Summary, "2 pruned weights kept their zeros");
+    }
+
+    [TestMethod]
+    public void Labels_teach_what_the_original_does_not_know()
+    {
+        using var teacher = Network(1, 5);
+        using var truth = Network(21, 5);
+        using var student = Network(9, 5);
+        var data = new Points(300, labels: truth);
+        OnnxModel run(double share) => Distill.Run(student, _plan with { Labels = share }, Context(teacher) with { Training = data }).Model;
+        double right(double share) => Agreement(run(share), truth);
+        double same(double share) => Agreement(run(share), teacher);
+        Assert.IsGreaterThan(right(0) + 0.1, right(1));
+        Assert.IsGreaterThan(same(1) + 0.1, same(0));
+        Assert.IsGreaterThan(right(0), right(0.5));
+    }
+
+    [TestMethod]
+    public void Values_inside_are_compared_where_that_is_asked_for()
+    {
+        using var teacher = Network(1, 5);
+        using var student = Network(9, 5);
+        var plain = Distill.Run(student, _plan, Context(teacher)).Model;
+        foreach (var plan in new[] { _plan with { Hidden = ["d"] }, _plan with { HiddenAuto = true }, _plan with { Hidden = ["d"], HiddenLoss = HiddenLoss.Cosine } })
+        {
+            var hidden = Distill.Run(student, plan with { HiddenWeight = 10 }, Context(teacher)).Model;
+            Assert.IsLessThan(Distance(plain, teacher, plan.HiddenLoss), Distance(hidden, teacher, plan.HiddenLoss));
+        }
+
+        Refused(DiagnosticCodes.StudentDoesNotMatch, student, _plan with { Hidden = ["nothing"] }, Context(teacher));
+        using var wide = Network(9, 6);
+        Refused(DiagnosticCodes.StudentDoesNotMatch, wide, _plan with { Hidden = ["d"] }, Context(teacher));
+        // A width of its own: nothing inside is of the same shape.
+        Refused(DiagnosticCodes.StudentDoesNotMatch, wide, _plan with { HiddenAuto = true }, Context(teacher));
+    }
+
+    [TestMethod]
+    public void Another_student_takes_the_models_place()
+    {
+        using var teacher = Network(1, 5);
+        using var student = Network(9, 3);
+        var plan = _plan with { Student = new(_at, "student.onnx") };
+        var result = Distill.Run(teacher, plan, Context(teacher) with { Student = student });
+        CollectionAssert.AreEqual(new long[] { 4, 3 }, result.Model.Graph.Initializer.First(t => t.Name == "w").Dims.ToArray());
+        Assert.IsGreaterThan(Agreement(student, teacher), Agreement(result.Model, teacher));
+        using var other = Network(9, 3, input: "z");
+        Refused(DiagnosticCodes.StudentDoesNotMatch, teacher, plan, Context(teacher) with { Student = other });
+    }
+
+    [TestMethod]
+    public void New_weights_come_from_the_seed_alone()
+    {
+        using var teacher = Network(1, 5);
+        using var student = Network(9, 5);
+        var scratch = _plan with { Scratch = true, Epochs = 1 };
+        byte[] run(OnnxModel model, DistillPlan plan, int threads = 1) => Distill.Run(model, plan, Context(teacher) with { Threads = threads }).Model.ToBytes();
+        var first = run(student, scratch);
+        // Not from the weights that were there, and not from the number of threads.
+        Assert.IsTrue(first.SequenceEqual(run(Network(5, 5), scratch, threads: 3)));
+        Assert.IsFalse(first.SequenceEqual(run(student, scratch with { Seed = 1 })));
+        Assert.IsFalse(first.SequenceEqual(run(student, _plan with { Epochs = 1 })));
+        Assert.IsGreaterThan(0.8, Agreement(Distill.Run(student, scratch with { Epochs = 12 }, Context(teacher)).Model, teacher));
+    }
+
+    [TestMethod]
+    public void Weights_that_training_does_not_make_better_stay()
+    {
+        using var teacher = Network(1, 5);
+        var result = Distill.Run(teacher, _plan with { LearningRate = 3, Patience = 1 }, Context(teacher));
+        CollectionAssert.AreEqual(Weight(teacher, "w"), Weight(result.Model, "w"));
+        Assert.IsTrue(result.Decisions.All(d => d.What == "left" && d.Reason.Contains("no better", StringComparison.Ordinal)));
+        StringAssert.Contains(result.Summary, "the weights stay");
+    }
+
+    [TestMethod]
+    public void Weights_are_trained_as_quantize_stores_them_and_keep_their_zeros()
+    {
+        using var teacher = Network(1, 64);
+        using var student = Network(1, 64);
+        var context = Context(teacher);
+        var pruned = Prune.Run(student, new PrunePlan(_at, 0.5), context).Model;
+        var quantize = new QuantizePlan(_at) { Bits = new(2) { Symmetric = true }, Activations = ActivationMode.None };
+        var plan = _plan with { LearningRate = 0.005, Quantize = quantize };
+        double error(OnnxModel model) => Distance(Quantize.Run(model, quantize, context).Model, teacher, HiddenLoss.Mse, "y");
+        var trained = Distill.Run(pruned, plan, context).Model;
+        Assert.IsLessThan(0.7 * error(pruned), error(trained));
+        Assert.IsLessThan(error(Distill.Run(pruned, _plan with { LearningRate = 0.005 }, context).Model), error(trained));
+        // What quantize stores is what was trained, and what was cut stays cut.
+        Assert.AreEqual(Distance(trained, teacher, HiddenLoss.Mse, "y"), error(trained), 1e-6);
+        foreach (var (before, after) in Weight(pruned, "w").Zip(Weight(trained, "w")))
+            Assert.IsTrue(before != 0 || after == 0);
+    }
+
+    [TestMethod]
+    public void A_single_number_is_no_score()
+    {
+        // The divergence of a softmax of one score is zero whatever the score is.
+        using var teacher = Network(1, 5, outputs: 1);
+        using var student = Network(9, 5, outputs: 1);
+        var result = Distill.Run(student, _plan, Context(teacher));
+        Assert.IsTrue(result.Decisions.All(d => d.What == "trained"));
+        Assert.IsLessThan(Distance(student, teacher, HiddenLoss.Mse, "y") / 4, Distance(result.Model, teacher, HiddenLoss.Mse, "y"));
+    }
+
+    [TestMethod]
+    public void It_ends_where_it_is_cancelled()
+    {
+        using var teacher = Network(1, 5);
+        using var student = Network(9, 5);
+        using var source = new CancellationTokenSource();
+        var steps = 0;
+        var context = Context(teacher) with
+        {
+            Cancellation = source.Token,
+            ProgressText = (_, _) =>
+            {
+                if (++steps == 3)
+                    source.Cancel();
+            },
+        };
+        Assert.Throws<OperationCanceledException>(() => Distill.Run(student, _plan, context));
+        Assert.AreEqual(3, steps);
+    }
+
+    [TestMethod]
+    public void What_fails_has_a_code_and_the_place_of_the_pass()
+    {
+        using var teacher = Network(1, 5);
+        using var wide = Network(1, 5, outputs: 4);
+        var context = Context(teacher);
+        Refused(DiagnosticCodes.LossNotFinite, teacher, _plan, context with { Training = new Points(300, value: float.NaN) });
+        Refused(DiagnosticCodes.StudentDoesNotMatch, wide, _plan, context);
+        Refused(DiagnosticCodes.FewTrainingSamples, teacher, _plan, context with { Training = new Points(10) });
+        Refused(DiagnosticCodes.DataMissing, teacher, _plan with { Labels = 0.5 }, context);
+        Refused(DiagnosticCodes.DataMissing, teacher, _plan, context with { Training = null });
+        Refused(DiagnosticCodes.DataMissing, teacher, _plan, context with { Teacher = null });
+    }
+
+    private static void Refused(string code, OnnxModel student, DistillPlan plan, PassContext context)
+    {
+        var error = Assert.ThrowsExactly<ModelBuildException>(() => Distill.Run(student, plan, context)).First;
+        Assert.AreEqual(code, error.Code, error.Message);
+        Assert.AreEqual(_at, error.Location);
+    }
+
+    private static PassContext Context(OnnxModel teacher) => new(RuntimePolicies.Get("ort-cpu"), []) { Training = new Points(300), Teacher = teacher };
+
+    private static OnnxModel Network(int seed, int hidden, int outputs = 3, string input = "x") => new SmallModel().Input(input, -1, 4)
+        .Random("w", seed, 4, hidden).Random("b", seed + 1, hidden).Random("v", seed + 2, hidden, outputs)
+        .Node("MatMul", $"{input},w", "a").Node("Add", "a,b", "c").Node("Tanh", "c", "d").Node("MatMul", "d,v", "y").Output("y").Model;
+
+    private static float[] Weight(OnnxModel model, string name) => model.ReadFloats(model.Graph.Initializer.First(t => t.Name == name));
+
+    private static double Agreement(OnnxModel a, OnnxModel b) =>
+        Answer(a, "y").Chunk(3).Zip(Answer(b, "y").Chunk(3)).Average(p => Array.IndexOf(p.First, p.First.Max()) == Array.IndexOf(p.Second, p.Second.Max()) ? 1.0 : 0);
+
+    private static double Distance(OnnxModel a, OnnxModel b, HiddenLoss kind, string value = "d")
+    {
+        var (x, y) = (Answer(a, value), Answer(b, value));
+        if (kind == HiddenLoss.Mse)
+            return x.Zip(y).Average(p => (p.First - p.Second) * (p.First - p.Second));
+        double cosine(float[] p, float[] q) => p.Zip(q).Sum(v => v.First * v.Second) / Math.Sqrt(p.Sum(v => v * v) * q.Sum(v => v * v));
+        return 1 - x.Chunk(5).Zip(y.Chunk(5)).Average(p => cosine(p.First, p.Second));
+    }
+
+    private static float[] Answer(OnnxModel model, string value)
+    {
+        var clone = model.Clone();
+        if (value != "y")
+            clone.Graph.Output.Add(new ValueInfoProto { Name = value });
+        using var session = new Session(clone, new SessionSettings());
+        return session.Run(new Dictionary<string, Tensor> { ["x"] = SmallModel.Tensor(99, 200, 4) })[value].ToFloats();
+    }
+
+    private sealed class Points(int count, float? value = null, OnnxModel? labels = null) : IDataset
+    {
+        public long Count => count;
+
+        public bool HasLabels => labels is not null;
+
+        public string Description => "points";
+
+        public string ContentHash => "";
+
+        public IEnumerable<Batch> Batches()
+        {
+            using var session = labels is null ? null : new Session(labels, new SessionSettings());
+            for (var i = 0; i < count; i += 5)
+            {
+                var inputs = new Dictionary<string, Tensor> { ["x"] = SmallModel.Tensor(i, 5, 4) };
+                if (value is { } v)
+                    inputs["x"].As<float>().Fill(v);
+                var right = session?.Run(inputs)["y"].ToFloats().Chunk(3).Select(s => (long)Array.IndexOf(s, s.Max())).ToArray();
+                yield return new(inputs, right, 5);
+            }
+        }
+    }
+}
