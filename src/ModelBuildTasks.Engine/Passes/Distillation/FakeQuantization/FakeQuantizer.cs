@@ -99,11 +99,13 @@ internal sealed class FakeQuantizer
         if (plan.Bits == 1)
             return ($"planes {layout}", () => new FakePlanes(name, student.ReadFloats(weight.Tensor), layout, plan));
         var group = forms.Group(weight, layout, BitQuantizer.Grid(plan).Bits, plan.Group);
-        return ($"grid {layout} {group}", () =>
-        {
-            var (start, halves, _) = new BitQuantizer(student, plan, null, forms, 1).Quantize(weight);
-            return new FakeGrid(name, student.ReadFloats(weight.Tensor), start, halves);
-        });
+        return ($"grid {layout} {group}", () => Grid(student, weight, plan, forms));
+    }
+
+    private static FakeGrid Grid(OnnxModel student, NodeWeight weight, BitsPlan plan, BitForms forms)
+    {
+        var (start, halves, _) = new BitQuantizer(student, plan, null, forms, 1).Quantize(weight);
+        return new(weight.Node.Input[weight.Input], student.ReadFloats(weight.Tensor), start, halves);
     }
 
     private static (string Key, Func<FakeWeight> Start) Eight(OnnxModel student, NodeWeight weight, FormChoice choice, QuantizePlan plan, PassContext context)
