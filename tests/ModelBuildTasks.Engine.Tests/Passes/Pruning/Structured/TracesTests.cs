@@ -170,8 +170,15 @@ public sealed class TracesTests
         _data = ListDataset.Random(_model, 12);
         var group = new ChannelGroup
         {
-            Id = 0, Name = "w", Kind = "channels", Units = 4, Slices = [], Producers = [],
-            Consumers = [new(new(0, 2), 1, "z", [[0, 1], [2, 5], [3, 4], [6, 7]])], Parameters = [1, 1, 1, 1], Macs = [1, 1, 1, 1],
+            Id = 0,
+            Name = "w",
+            Kind = "channels",
+            Units = 4,
+            Slices = [],
+            Producers = [],
+            Consumers = [new(new(0, 2), 1, "z", [[0, 1], [2, 5], [3, 4], [6, 7]])],
+            Parameters = [1, 1, 1, 1],
+            Macs = [1, 1, 1, 1],
         };
         var readers = new Readers(_model, [group], Context(_data));
         return (group, readers, readers.Of(group.Consumers[0])!);
@@ -179,8 +186,15 @@ public sealed class TracesTests
 
     private static ChannelGroup Group(int id, NodeAddress reader, string value, int units) => new()
     {
-        Id = id, Name = value, Kind = "channels", Units = units, Slices = [], Producers = [],
-        Consumers = [new(reader, 1, value, [.. Enumerable.Range(0, units).Select(u => (int[])[u])])], Parameters = new long[units], Macs = new long[units],
+        Id = id,
+        Name = value,
+        Kind = "channels",
+        Units = units,
+        Slices = [],
+        Producers = [],
+        Consumers = [new(reader, 1, value, [.. Enumerable.Range(0, units).Select(u => (int[])[u])])],
+        Parameters = new long[units],
+        Macs = new long[units],
     };
 
     private static PassContext Context(IDataset data) => QuantizeTests.Context(data) with { Threads = 2 };
