@@ -103,7 +103,8 @@ internal sealed class FakeQuantizer
         {
             var (start, halves, _) = new BitQuantizer(student, plan, null, forms, 1).Quantize(weight);
             return new FakeGrid(name, student.ReadFloats(weight.Tensor), start, halves);
-        });
+        }
+        );
     }
 
     private static (string Key, Func<FakeWeight> Start) Eight(OnnxModel student, NodeWeight weight, FormChoice choice, QuantizePlan plan, PassContext context)
