@@ -22,9 +22,10 @@ internal sealed class FinalWeights
     /// <param name="node">The node as it was.</param>
     /// <param name="input">Which of its inputs is the weight.</param>
     /// <param name="dims">The weight's dimensions.</param>
-    public float[]? Read(int graph, NodeProto node, int input, long[] dims)
+    /// <param name="behind">What activations behind it made of its result: the one or the other name is left where an activation was taken in.</param>
+    public float[]? Read(int graph, NodeProto node, int input, long[] dims, IEnumerable<string> behind)
     {
-        if (graph >= _indexes.Count || Find(_indexes[graph], node) is not { } now)
+        if (graph >= _indexes.Count || Find(_indexes[graph], node, [node.Output[0], .. behind]) is not { } now)
             return null;
         var at = now.OpType == "DynamicQuantizeLSTM" ? input : now.OpType.StartsWith("MatMul", StringComparison.Ordinal) && input == 0 ? 0 : Math.Min(input, now.Input.Count - 1);
         if (Value(_indexes[graph], now.Input[at]) is not { } values || values.Length != ElementTypes.Count(dims))
@@ -35,18 +36,21 @@ internal sealed class FinalWeights
     private static bool IsWeighted(NodeProto node) => node.OpType is "Conv" or "ConvTranspose" or "MatMul" or "Gemm" or "LSTM" or "GRU" or "RNN" or "MatMulInteger" or "ConvInteger" or "DynamicQuantizeLSTM";
 
     // By its name, else behind what now makes its result.
-    private static NodeProto? Find(GraphIndex index, NodeProto node)
+    private static NodeProto? Find(GraphIndex index, NodeProto node, IEnumerable<string> results)
     {
         if (node.Name.Length > 0 && index.Graph.Node.Where(n => n.Name == node.Name && IsWeighted(n)).Take(2).ToList() is [var named])
             return named;
-        var name = node.Output[0];
-        for (var step = 0; step < MostSteps && index.Producer(name) is { } made; step++)
+        foreach (var result in results)
         {
-            if (IsWeighted(made))
-                return made;
-            if (made.Input.Count == 0)
-                break;
-            name = made.Input[0];
+            var name = result;
+            for (var step = 0; step < MostSteps && index.Producer(name) is { } made; step++)
+            {
+                if (IsWeighted(made))
+                    return made;
+                if (made.Input.Count == 0)
+                    break;
+                name = made.Input[0];
+            }
         }
 
         return null;

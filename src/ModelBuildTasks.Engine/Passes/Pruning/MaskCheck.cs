@@ -35,7 +35,8 @@ internal static class MaskCheck
                 if (!values.Contains(0))
                     continue;
                 var input = Enumerable.Range(0, found.Node.Input.Count).First(i => found.Node.Input[i] == weight.Key.Name);
-                if (final.Read(found.Graph.Number, found.Node, input, [.. weight.Tensor.Dims]) is not { } decoded)
+                var behind = found.Graph.Consumers(found.Node.Output[0]).Where(n => n.OpType is "Relu" or "Clip" or "LeakyRelu" or "Sigmoid" or "HardSigmoid" or "Tanh").Select(n => n.Output[0]);
+                if (final.Read(found.Graph.Number, found.Node, input, [.. weight.Tensor.Dims], behind) is not { } decoded)
                 {
                     unknown.Add(found.Node.DisplayName());
                     continue;
