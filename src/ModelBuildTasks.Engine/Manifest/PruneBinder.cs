@@ -84,10 +84,12 @@ internal static class PruneBinder
 
     private static void CheckRepair(PrunePlan plan, ObjectValue options, ICollection<(string Message, Value At)> problems)
     {
+        if (plan is { Structure: PruneStructure.Layers, Repair: PruneRepair.Refit or PruneRepair.Bias })
+            problems.Add(("a residual block that goes leaves nothing that could make up for it: 'repair' is for channels, heads and weights", options["repair"]!));
         if (plan.RemovesShape)
             return;
         if (plan.Repair == PruneRepair.Bias)
-            problems.Add(("'repair: bias' is for channels, heads and layers; the weights left can do more: 'repair: refit'", options["repair"]!));
+            problems.Add(("'repair: bias' is for channels and heads; the weights left can do more: 'repair: refit'", options["repair"]!));
         else if (plan.Repair == PruneRepair.None && plan.Method is PruneMethod.SparseGpt or PruneMethod.Obs)
             problems.Add(($"with 'method: {Word(plan.Method)}' the rest makes up for what goes; without repair there are magnitude and wanda", options["repair"]!));
     }

@@ -120,7 +120,7 @@ public sealed record PrunePlan(SourceLocation Location, double Amount) : PassPla
     /// <summary>How the amount is spread over layers.</summary>
     public PruneAllocation Allocation { get; init; }
 
-    /// <summary>How what is left makes up for it, for channels, heads and layers.</summary>
+    /// <summary>How what is left makes up for it; for layers nothing does.</summary>
     public PruneRepair Repair { get; init; }
 
     /// <summary>Numbers of channels left are multiples of this where the layer had a multiple; null for what the runtime likes.</summary>

@@ -139,6 +139,7 @@ public sealed class ManifestErrorTests
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { prune: { amount: 30%, method: flap } } ], calibration: photos } ]", "3:71 MBT1006 is for 'structure: channels'")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { structure: layers, amount: 30%, allocate: uniform } } ] } ]", "2:92 MBT1006 go as a whole")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { prune: { amount: 30%, repair: bias } } ], calibration: photos } ]", "3:71 MBT1006 is for channels")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { prune: { structure: layers, amount: 30%, repair: refit } } ], calibration: photos } ]", "3:90 MBT1006 leaves nothing that could make up for it")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { prune: { amount: 30%, method: obs, repair: none } } ], calibration: photos } ]", "3:84 MBT1006 makes up for what goes")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { amount: 30%, multiple: 8 } } ] } ]", "2:73 MBT1006 only with 'structure: channels'")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { amount: 30%, limit: 20% } } ] } ]", "2:70 MBT1006 below the amount")]

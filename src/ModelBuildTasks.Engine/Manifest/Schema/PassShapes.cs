@@ -46,7 +46,7 @@ internal static class PassShapes
         [
             ("auto", "refit with calibration data where the method makes up for what went, else none (default)"),
             ("refit", "what is left is fitted again by least squares, and biases; needs calibration data"),
-            ("bias", "for channels, heads and layers: biases take the mean of what went; needs calibration data"),
+            ("bias", "for channels and heads: biases take the mean of what went; needs calibration data"),
             ("none", "weights stay as they were"),
         ]), "How what is left makes up for what went."),
         new("multiple", Scalars.Integer(1, 1024), "For channels: numbers of channels left are multiples of this where the layer had a multiple (default: what the runtime likes)."),

@@ -15,10 +15,6 @@ namespace ModelBuildTasks.Engine.Passes.Pruning.Structured;
 /// </summary>
 internal static class LayerPruning
 {
-    private const double Budget = 4e11;
-    private const int MostBatches = 32;
-    private const int MostStreamBatches = 128;
-
     /// <summary>Prunes a copy of the model.</summary>
     /// <param name="model">The model, cleaned up; it stays as it is.</param>
     /// <param name="plan">What is asked for.</param>
@@ -32,9 +28,9 @@ internal static class LayerPruning
         var first = Branches(model, ChannelAnalysis.Of(model, ValueTypes.Infer(model)), context);
         if (first.Count == 0)
             throw new ModelBuildException(DiagnosticCodes.NothingToPrune, "'structure: layers' finds no residual block in this model that it may remove", plan.Location);
-        var asked = plan.Measure == PruneMeasure.Bytes ? 1 - plan.Amount / Math.Max(1, before.Bytes) : plan.Amount;
+        var asked = Target.AskedOf(plan, before);
         var probe = context.Calibration is { } data && plan.Method != PruneMethod.Magnitude
-            ? OutputProbe.Open(model, data, (int)Math.Clamp(Budget / Math.Max(1, before.Macs) / (first.Count * (1 + first.Count)), 4, data.Feedback.Count > 0 ? MostStreamBatches : MostBatches)) : null;
+            ? LossProbe.Open(model, data, Math.Max(1, before.Macs), first.Count * (1 + first.Count)) : null;
         var decisions = new List<Decision>();
         while (Reached() < asked)
         {
@@ -64,14 +60,8 @@ internal static class LayerPruning
             decisions.Add(new(branch.Name, "Add", "left", "the block is worth more than others") { BytesBefore = branch.Parameters * sizeof(float), BytesAfter = branch.Parameters * sizeof(float) });
         return new(ReferenceEquals(now, model) ? model.Clone() : now, decisions, Words.Summary(before, cost, $"{decisions.Count(d => d.What == "removed")} of {first.Count} residual blocks are gone"));
 
-        double Reached() => plan.Measure switch
-        {
-            PruneMeasure.Amount => (double)decisions.Count(d => d.What == "removed") / first.Count,
-            PruneMeasure.Macs => Share(cost.Macs, before.Macs),
-            PruneMeasure.Latency => Share(cost.Nanoseconds, before.Nanoseconds),
-            PruneMeasure.Bytes => Share(cost.Bytes, before.Bytes),
-            _ => Share(cost.Parameters, before.Parameters),
-        };
+        double Reached() => plan.Measure == PruneMeasure.Amount
+            ? (double)decisions.Count(d => d.What == "removed") / first.Count : Target.Gone(plan.Measure, before, cost);
 
         double Saving(ResidualBranch branch) => plan.Measure switch
         {
@@ -80,8 +70,6 @@ internal static class LayerPruning
             _ => branch.Parameters,
         };
     }
-
-    private static double Share(double now, double before) => before > 0 ? 1 - now / before : 0;
 
     private static List<ResidualBranch> Branches(OnnxModel model, ChannelAnalysis analysis, PassContext context)
     {

@@ -15,11 +15,6 @@ namespace ModelBuildTasks.Engine.Passes.Pruning.Structured;
 /// </summary>
 internal static class StructuredPruning
 {
-    // What measuring may compute, in multiply-accumulates of the model.
-    private const double Budget = 4e11;
-    private const int MostBatches = 32;
-    private const int MostStreamBatches = 128;
-
     /// <summary>Prunes a copy of the model.</summary>
     /// <param name="model">The model, cleaned up; it stays as it is.</param>
     /// <param name="plan">What is asked for.</param>
@@ -52,22 +47,14 @@ internal static class StructuredPruning
         var macs = Math.Max(1.0, model.Graph.Node.Sum(n => NodeWork.Macs(n, shapes)));
         if (plan.Allocation is PruneAllocation.Auto or PruneAllocation.Loss && context.Calibration is { } data)
         {
-            var most = data.Feedback.Count > 0 ? MostStreamBatches : MostBatches;
             // Fitted on one half of the data and judged by the other: a fit flatters what it was made from.
             var judge = data.Feedback.Count == 0 && data.Count > 1 ? new HalfData(data, 1) : data;
-            var probe = OutputProbe.Open(model, judge, (int)Math.Clamp(Budget / macs / (3 * choices.Count), 4, most));
+            var probe = LossProbe.Open(model, judge, macs, 3 * choices.Count);
             if (probe.Power > 0)
                 choices = LossProbe.Measure(choices, new PrunedModel(model, analysis, readers.Half(), types, repair), probe, context.Threads, context.Progress);
         }
 
         var before = ModelCost.Of(model, context.Runtime, shapes);
-        if (plan.Measure == PruneMeasure.Latency && before.Nanoseconds <= 0 || plan.Measure == PruneMeasure.Macs && before.Macs <= 0)
-        {
-            throw new ModelBuildException(DiagnosticCodes.PruneTarget, plan.Measure == PruneMeasure.Latency && before.Macs > 0
-                ? $"time cannot be predicted: the runtime '{context.Runtime.Name}' has no cost table; say 'macs' or 'parameters' instead"
-                : "multiply-accumulates cannot be counted: shapes of the model are known only in a run; give the target a 'calibration', or say 'parameters' or 'amount' instead", plan.Location);
-        }
-
         var target = new Target(plan, before, choices);
         var removed = Choose(plan, choices, target, before, pruned, context, analysis);
         var repaired = pruned.Repaired(removed);
@@ -83,8 +70,7 @@ internal static class StructuredPruning
     {
         var again = repaired.Clone();
         SequentialRefit.Apply(model, again, going, context, macs);
-        var most = context.Calibration!.Feedback.Count > 0 ? MostStreamBatches : MostBatches;
-        var probe = OutputProbe.Open(model, context.Calibration, (int)Math.Clamp(Budget / macs / 4, 4, most));
+        var probe = LossProbe.Open(model, context.Calibration!, macs, 4);
         return probe.Power > 0 && probe.Noise(again) < probe.Noise(repaired) ? again : repaired;
     }
 
@@ -188,7 +174,6 @@ internal static class StructuredPruning
                     OutputNoise = choice.Factors.Count == 0 ? null : choice.Loss(count),
                 };
         }
-
     }
 
     private static string Barriers(ChannelAnalysis analysis)

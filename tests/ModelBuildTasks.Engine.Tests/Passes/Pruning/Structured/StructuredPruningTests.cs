@@ -96,6 +96,18 @@ public sealed class StructuredPruningTests
     }
 
     [TestMethod]
+    [DataRow(PruneStructure.Channels)]
+    [DataRow(PruneStructure.Layers)]
+    public void Time_without_a_cost_table_is_an_error_before_anything_goes(PruneStructure structure)
+    {
+        var small = Residual(scale: 1);
+        var context = Context(small.Model) with { Runtime = RuntimePolicies.Get("tensorrt") };
+        var error = Assert.Throws<ModelBuildException>(() => StructuredPruning.Run(small.Model, Plan(0.3) with { Structure = structure, Measure = PruneMeasure.Latency }, context));
+        Assert.AreEqual(DiagnosticCodes.PruneTarget, error.First.Code);
+        Assert.Contains("no cost table", error.Message);
+    }
+
+    [TestMethod]
     public void A_model_without_groups_is_an_error_that_names_what_holds_back()
     {
         var small = new SmallModel().Input("x", 1, 8).Random("w", 1, 8, 6).Node("MatMul", "x,w", "y").Output("y");

@@ -1,3 +1,5 @@
+using ModelBuildTasks.Engine.Data;
+using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Quantization.Search;
 
 namespace ModelBuildTasks.Engine.Passes.Pruning.Structured.Selection;
@@ -10,6 +12,20 @@ internal static class LossProbe
 {
     // Shares of the units that may go at which it is measured.
     private static readonly double[] _shares = [0.2, 0.5, 0.9];
+
+    // What measuring may compute, in multiply-accumulates of the model.
+    private const double Budget = 4e11;
+    private const int LeastBatches = 4;
+    private const int MostBatches = 32;
+    private const int MostStreamBatches = 128;
+
+    /// <summary>A probe with as many batches as can be run so often.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="data">The data.</param>
+    /// <param name="macs">Multiply-accumulates of a sample.</param>
+    /// <param name="runs">How many models are going to be run on it.</param>
+    public static OutputProbe Open(OnnxModel model, IDataset data, double macs, int runs) =>
+        OutputProbe.Open(model, data, (int)Math.Clamp(Budget / macs / runs, LeastBatches, data.Feedback.Count > 0 ? MostStreamBatches : MostBatches));
 
     /// <summary>The groups with their factors.</summary>
     /// <param name="choices">The groups.</param>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using ModelBuildTasks.Engine.Diagnostics;
 using ModelBuildTasks.Engine.Manifest;
 
 namespace ModelBuildTasks.Engine.Passes.Pruning.Structured.Selection;
@@ -10,7 +11,28 @@ namespace ModelBuildTasks.Engine.Passes.Pruning.Structured.Selection;
 internal sealed class Target(PrunePlan plan, ModelCost before, IReadOnlyList<GroupChoice> choices)
 {
     /// <summary>The share that is to go.</summary>
-    public double Asked { get; } = plan.Measure == PruneMeasure.Bytes ? 1 - plan.Amount / Math.Max(1, before.Bytes) : plan.Amount;
+    public double Asked { get; } = AskedOf(plan, before);
+
+    /// <summary>The share that is to go of a model that costs so much.</summary>
+    /// <exception cref="ModelBuildException">MBT2060: what is asked for cannot be counted.</exception>
+    public static double AskedOf(PrunePlan plan, ModelCost before) => plan.Measure switch
+    {
+        PruneMeasure.Latency when before.Nanoseconds <= 0 && before.Macs > 0 =>
+            throw new ModelBuildException(DiagnosticCodes.PruneTarget, "time cannot be predicted: the runtime has no cost table; say 'macs' or 'parameters' instead", plan.Location),
+        PruneMeasure.Latency or PruneMeasure.Macs when before.Macs <= 0 =>
+            throw new ModelBuildException(DiagnosticCodes.PruneTarget, "multiply-accumulates cannot be counted: shapes of the model are known only in a run; give the target a 'calibration', or say 'parameters' or 'amount' instead", plan.Location),
+        PruneMeasure.Bytes => 1 - plan.Amount / Math.Max(1, before.Bytes),
+        _ => plan.Amount,
+    };
+
+    /// <summary>The share that went, in what is asked for; not for an amount, which counts units.</summary>
+    public static double Gone(PruneMeasure measure, ModelCost before, ModelCost now) => measure switch
+    {
+        PruneMeasure.Macs => Share(now.Macs, before.Macs),
+        PruneMeasure.Latency => Share(now.Nanoseconds, before.Nanoseconds),
+        PruneMeasure.Bytes => Share(now.Bytes, before.Bytes),
+        _ => Share(now.Parameters, before.Parameters),
+    };
 
     /// <summary>What a group's first units save, in what is asked for; what two groups save together is less than the sum.</summary>
     public double Saving(GroupChoice choice, int count) => plan.Measure switch
@@ -29,14 +51,7 @@ internal sealed class Target(PrunePlan plan, ModelCost before, IReadOnlyList<Gro
             return 0;
         if (plan.Measure == PruneMeasure.Amount)
             return choices.Select((c, i) => Weight(c) * counts[i] / c.Group.Units).Sum() / choices.Sum(Weight);
-        var now = cost();
-        return plan.Measure switch
-        {
-            PruneMeasure.Macs => Share(now.Macs, before.Macs),
-            PruneMeasure.Latency => Share(now.Nanoseconds, before.Nanoseconds),
-            PruneMeasure.Bytes => Share(now.Bytes, before.Bytes),
-            _ => Share(now.Parameters, before.Parameters),
-        };
+        return Gone(plan.Measure, before, cost());
     }
 
     /// <summary>A share in words.</summary>
