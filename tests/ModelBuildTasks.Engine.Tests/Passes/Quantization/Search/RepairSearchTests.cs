@@ -39,6 +39,34 @@ public sealed class RepairSearchTests
         CollectionAssert.AreEqual(without.Model.ToBytes(), with.Model.ToBytes());
     }
 
+    [TestMethod]
+    public void A_repair_has_to_gain_enough_behind_the_rounding_that_weights_get()
+    {
+        var small = Uneven(seed: 3);
+        var data = Smooth(small.Model);
+        bool Taken(bool rounded) => Quantize.Run(small.Model, QuantizeTests.Plan() with { MinimumSqnr = 0, AdaRound = rounded }, QuantizeTests.Context(data))
+            .Decisions.Any(d => d.What is "equalized" or "smoothed");
+        Assert.IsTrue(Taken(rounded: false), "rounded to nearest, weights gain by it");
+        Assert.IsFalse(Taken(rounded: true), "rounding for the outputs takes that error away by itself");
+    }
+
+    private static SmallModel Uneven(int seed)
+    {
+        const int Channels = 12;
+        var (first, second) = (SmallModel.Values(seed, Channels * 4 * 9), SmallModel.Values(seed + 1000, 8 * Channels * 9));
+        for (var i = 0; i < first.Length; i++)
+            first[i] *= MathF.Pow(2, i / 36 % 4);
+        return new SmallModel().Input("x", 1, 4, 10, 10).Floats("w1", [Channels, 4, 3, 3], first).Floats("b1", [Channels], new float[Channels]).Floats("w2", [8, Channels, 3, 3], second)
+            .Node("Conv", "x,w1,b1", "a").Node("Relu", "a", "b").Node("Conv", "b,w2", "y").Output("y");
+    }
+
+    // Neighbouring pixels are alike, as in photos: rounding can make up for itself.
+    private static ListDataset Smooth(OnnxModel model) => new(
+    [
+        .. Enumerable.Range(0, 12).Select(s => ListDataset.Batch(model.Inputs[0].Name, [1, 4, 10, 10],
+            [.. Enumerable.Range(0, 400).Select(i => MathF.Sin((s + 1) * 0.7f + i % 10 * 0.21f * (s % 3 + 1) + i / 10 % 10 * 0.17f + i / 100 * 0.5f) + 0.05f * MathF.Sin(i * 12.9898f * (s + 1)))])),
+    ]);
+
     private static PassResult Run(OnnxModel model, IDataset data, bool repair) =>
         Quantize.Run(model, QuantizeTests.Plan() with { MinimumSqnr = 0, Equalization = repair, SmoothQuant = repair }, QuantizeTests.Context(data));
 
