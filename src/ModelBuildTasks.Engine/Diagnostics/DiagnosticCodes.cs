@@ -157,6 +157,9 @@ public static class DiagnosticCodes
     /// <summary>Structured pruning finds nothing that it may remove.</summary>
     public const string NothingToPrune = "MBT2061";
 
+    /// <summary>A model that is to be trained block by block has no blocks.</summary>
+    public const string NoBlocks = "MBT2062";
+
     /// <summary>Weights that were pruned are not zero any more in the finished file; it was not put in place.</summary>
     public const string ZerosLost = "MBT2050";
 

@@ -22,7 +22,8 @@ internal static class DistillBinder
         plan = plan with
         {
             Data = references?.Use(options["data"]),
-            Epochs = (int)(options.Get<long>("epochs") ?? plan.Epochs),
+            Method = options.Text("method") == "blockwise" ? DistillMethod.Blockwise : DistillMethod.EndToEnd,
+            Epochs = (int?)options.Get<long>("epochs"),
             Steps = (int?)options.Get<long>("steps"),
             Batch = (int)(options.Get<long>("batch") ?? plan.Batch),
             LearningRate = options.Get<double>("learning_rate") ?? plan.LearningRate,
@@ -54,6 +55,8 @@ internal static class DistillBinder
             problems.Add(($"'{key}' has a meaning only with 'hidden', which says what is compared inside the models", options[key]!));
         if (plan.Labels == 1 && options.Has("temperature"))
             problems.Add(("with 'labels: 100%' nothing is compared with the teacher's scores: 'temperature' has no meaning", options["temperature"]!));
+        foreach (var key in plan.Method == DistillMethod.Blockwise ? new[] { "labels", "hidden", "hidden_loss", "hidden_weight" }.Where(options.Has) : [])
+            problems.Add(($"'{key}' has no meaning with 'method: blockwise', where each block is compared with the teacher's", options[key]!));
         if (plan.HeldBack >= 1)
             problems.Add(("with 100% held back nothing is left to train on", options["held_back"]!));
         if (plan.WarmUp >= 1)

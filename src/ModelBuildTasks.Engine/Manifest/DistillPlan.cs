@@ -12,6 +12,16 @@ public enum HiddenLoss
     Cosine,
 }
 
+/// <summary>How a student is trained.</summary>
+public enum DistillMethod
+{
+    /// <summary>All weights together, by what the model answers.</summary>
+    EndToEnd,
+
+    /// <summary>Block by block, from the inputs on, each by what the teacher has at the block's end (Li et al.: BRECQ, 2021).</summary>
+    Blockwise,
+}
+
 /// <summary>A model file that a manifest names besides the target's own.</summary>
 /// <param name="Location">Where it is named.</param>
 /// <param name="Path">Full path.</param>
@@ -30,8 +40,11 @@ public sealed record DistillPlan(SourceLocation Location) : PassPlan(Location)
     /// <summary>What is trained on; null for the target's calibration data.</summary>
     public DatasetUse? Data { get; init; }
 
-    /// <summary>Times that the data is gone through.</summary>
-    public int Epochs { get; init; } = 2;
+    /// <summary>How the student is trained.</summary>
+    public DistillMethod Method { get; init; }
+
+    /// <summary>Times that the data is gone through, for each block where it is trained block by block; null for 2, and 50 block by block.</summary>
+    public int? Epochs { get; init; }
 
     /// <summary>Steps at most; null for what the epochs take.</summary>
     public int? Steps { get; init; }

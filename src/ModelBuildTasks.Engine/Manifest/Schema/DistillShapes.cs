@@ -6,8 +6,8 @@ internal static class DistillShapes
     public static ObjectShape Distill { get; } = new("distill", "How the model is trained to answer like the original.",
     [
         new("data", DatasetShapes.UseOrName, "What is trained on (default: the target's calibration data)."),
-        new("epochs", Scalars.Integer(1, 100_000), "Times that the data is gone through (default 2)."),
-        new("steps", Scalars.Integer(1), "Steps at most (default: what the epochs take)."),
+        new("epochs", Scalars.Integer(1, 100_000), "Times that the data is gone through (default 2; with method blockwise for each block, 50)."),
+        new("steps", Scalars.Integer(1), "Steps at most, with method blockwise of each block (default: what the epochs take)."),
         new("batch", Scalars.Integer(1, 65_536), "Samples in a step (default 64)."),
         new("learning_rate", Scalars.Number(0, 10, above: true), "The highest learning rate (default 0.001); it falls to zero along half a cosine."),
         new("weight_decay", Scalars.Number(0, 10), "The share of the learning rate by which weights shrink in a step (default 0.01)."),
@@ -24,7 +24,7 @@ internal static class DistillShapes
         new("student", Scalars.Text("the path of a model"), "Another model that is trained in place of this one, with the same inputs and outputs."),
         new("quantize", PassShapes.Quantize, "The quantize behind it, with the same options for weights: weights are trained as they will be stored, with straight-through gradients."),
         new("scratch", Scalars.Boolean, "Whether the weights are drawn anew instead of trained on (default false)."),
-        new("method", Scalars.Choice([("end-to-end", "all weights together, by what the model answers (default)")], ["blockwise"]), "How it is trained."),
+        new("method", Scalars.Choice([("end-to-end", "all weights together, by what the model answers (default)"), ("blockwise", "block by block from the inputs on, each by what the original has at the block's end")]), "How it is trained."),
         new("max_time", Scalars.Never("a clock may not choose what a build makes: 'epochs' and 'steps' bound training, and a time limit has its place in 'tune'"), "Not in a build: 'epochs' and 'steps' bound training."),
     ])
     {

@@ -6,6 +6,7 @@ using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.CleanupSteps;
 using ModelBuildTasks.Engine.Passes.DistillationSteps;
+using ModelBuildTasks.Engine.Passes.DistillationSteps.Blocks;
 using ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
 
 namespace ModelBuildTasks.Engine.Passes;
@@ -49,7 +50,7 @@ public static class Distill
         {
             Terms = DistillationTerms.Of(student, teacher, plan, sample),
             Constants = ConstantInputs(student),
-            Epochs = plan.Epochs,
+            Epochs = plan.Epochs ?? (plan.Method == DistillMethod.Blockwise ? 50 : 2),
             Steps = plan.Steps,
             Batch = plan.Batch,
             Rate = (float)plan.LearningRate,
@@ -63,7 +64,9 @@ public static class Distill
             Optimizer = new(Decay: (float)plan.WeightDecay),
         };
         var start = Stopwatch.GetTimestamp();
-        var trained = new Trainer(student, teacher, data, options).Run(p => Report(context, p, start), context.Cancellation);
+        var trained = plan.Method == DistillMethod.Blockwise
+            ? new BlockwiseTrainer(student, teacher, data, options).Run(p => Report(context, p, start), context.Cancellation)
+            : new Trainer(student, teacher, data, options).Run(p => Report(context, p, start), context.Cancellation);
         var better = trained.After < trained.Before;
         var decisions = Rows(student, trained, better);
         return new(better || plan.Student is not null || plan.Scratch ? trained.Student : given.Clone(), decisions, Summary(trained, better));
@@ -123,7 +126,10 @@ public static class Distill
                 var bytes = student.ByteLength(before[name]);
                 var zeros = trained.Masked.Contains(name) ? "; its zeros stay" : "";
                 var reason = better ? $"'{name}' moved by {Change(old, now)} % of its norm{zeros}" : "training made the answers to samples that were held back no better";
-                rows.Add(new(node.DisplayName(), node.OpType, better ? "trained" : "left", reason) { BytesBefore = bytes, BytesAfter = bytes });
+                var note = trained.Notes.GetValueOrDefault(name, (true, ""));
+                if (better && note.Item2.Length > 0)
+                    reason = note.Item1 ? $"{reason}; {note.Item2}" : note.Item2;
+                rows.Add(new(node.DisplayName(), node.OpType, better && note.Item1 ? "trained" : "left", reason) { BytesBefore = bytes, BytesAfter = bytes });
             }
         }
 
