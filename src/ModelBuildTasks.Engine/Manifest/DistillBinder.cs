@@ -31,12 +31,13 @@ internal static class DistillBinder
             WarmUp = Share(options, "warm_up") ?? plan.WarmUp,
             Temperature = options.Get<double>("temperature") ?? plan.Temperature,
             Labels = Share(options, "labels") ?? plan.Labels,
-            Hidden = options["hidden"] is ListValue names ? names.Contents<string>() : [],
+            Hidden = options["hidden"] is ListValue names ? [.. names.Items.Select(Pair)] : [],
             HiddenAuto = options.Text("hidden") == "auto",
             HiddenLoss = options.Text("hidden_loss") == "cosine" ? HiddenLoss.Cosine : HiddenLoss.Mse,
             HiddenWeight = options.Get<double>("hidden_weight") ?? plan.HiddenWeight,
             HeldBack = Share(options, "held_back") ?? plan.HeldBack,
             Patience = (int)(options.Get<long>("patience") ?? plan.Patience),
+            Memory = options.Get<long>("memory") ?? plan.Memory,
             Seed = (int)(options.Get<long>("seed") ?? plan.Seed),
             Student = options.Text("student") is { } path && references is not null
                 ? new(options["student"]!.Location, references.File(path, options["student"]!.Location, "the student")) : null,
@@ -46,6 +47,8 @@ internal static class DistillBinder
         Check(plan, options, problems);
         return plan;
     }
+
+    private static HiddenPair Pair(Value item) => item is ObjectValue pair ? new(pair.Text("student") ?? "", pair.Text("teacher") ?? "") : new((string)((ScalarValue)item).Content);
 
     private static double? Share(ObjectValue options, string key) => options.Get<Quantity>(key)?.Number;
 
@@ -61,7 +64,7 @@ internal static class DistillBinder
             problems.Add(("with 100% held back nothing is left to train on", options["held_back"]!));
         if (plan.WarmUp >= 1)
             problems.Add(("a learning rate that rises in all steps is never at work; a few percent are enough", options["warm_up"]!));
-        if (plan.Hidden.GroupBy(h => h).FirstOrDefault(g => g.Count() > 1) is { } twice)
+        if (plan.Hidden.Where(h => h.Student.Length > 0).GroupBy(h => h.Student).FirstOrDefault(g => g.Count() > 1) is { } twice)
             problems.Add(($"'{twice.Key}' is named twice", options["hidden"]!));
     }
 }

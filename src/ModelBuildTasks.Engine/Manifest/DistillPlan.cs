@@ -12,6 +12,17 @@ public enum HiddenLoss
     Cosine,
 }
 
+/// <summary>Values inside student and teacher that are compared. They may differ in one width: then a learned matrix stands between.</summary>
+/// <param name="Student">The student's value.</param>
+/// <param name="Teacher">The teacher's value.</param>
+public sealed record HiddenPair(string Student, string Teacher)
+{
+    /// <summary>Values of the same name.</summary>
+    public HiddenPair(string name) : this(name, name)
+    {
+    }
+}
+
 /// <summary>How a student is trained.</summary>
 public enum DistillMethod
 {
@@ -67,8 +78,8 @@ public sealed record DistillPlan(SourceLocation Location) : PassPlan(Location)
     /// <summary>The share of the loss, 0 to 1, that the data's labels have; the rest has the teacher.</summary>
     public double Labels { get; init; }
 
-    /// <summary>Values inside the models that are compared, too, by their names.</summary>
-    public IReadOnlyList<string> Hidden { get; init; } = [];
+    /// <summary>Values inside the models that are compared, too.</summary>
+    public IReadOnlyList<HiddenPair> Hidden { get; init; } = [];
 
     /// <summary>Whether values that have the same name and shape in both models are looked for and compared.</summary>
     public bool HiddenAuto { get; init; }
@@ -87,6 +98,9 @@ public sealed record DistillPlan(SourceLocation Location) : PassPlan(Location)
 
     /// <summary>The seed of the order of samples, and of new weights.</summary>
     public int Seed { get; init; }
+
+    /// <summary>Bytes that a step may take: activations that do not fit are computed again on the way back.</summary>
+    public long Memory { get; init; } = 4_000_000_000;
 
     /// <summary>Another model that takes the place of the target's; null for the target's own.</summary>
     public ModelFile? Student { get; init; }

@@ -73,6 +73,9 @@ internal sealed record TrainingResult(Onnx.OnnxModel Student, double Before, dou
     /// <summary>Those of them that were pruned and kept their zeros.</summary>
     public IReadOnlyCollection<string> Masked { get; init; } = [];
 
+    /// <summary>Blocks whose new weights were kept, and all; none where it was not trained block by block.</summary>
+    public (int Kept, int All) Blocks { get; init; }
+
     /// <summary>Where weights were not all trained together: what became of each, and whether it was trained.</summary>
     public IReadOnlyDictionary<string, (bool Trained, string Reason)> Notes { get; init; } = new Dictionary<string, (bool, string)>();
 }

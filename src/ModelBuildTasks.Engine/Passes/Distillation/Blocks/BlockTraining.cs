@@ -54,6 +54,14 @@ internal sealed class BlockTraining(TrainingStep step, Func<int[], (IReadOnlyDic
                 Keep();
         }
 
+        // Steps that end within a trial.
+        if (!search.Found && !search.GaveUp && done > 0)
+        {
+            last = Judge(cancellation);
+            if (last < bestLoss)
+                Keep();
+        }
+
         return new(before, bestLoss, best, done);
 
         void Keep() => (best, bestLoss, since) = (step.Snapshot(), last, 0);

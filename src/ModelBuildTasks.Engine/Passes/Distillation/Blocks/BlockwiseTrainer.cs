@@ -19,6 +19,7 @@ internal sealed class BlockwiseTrainer(OnnxModel student, OnnxModel teacher, IDa
     private readonly Dictionary<string, (bool Trained, string Reason)> _notes = [];
     private readonly HashSet<string> _masked = [];
     private int _steps;
+    private int _kept;
 
     /// <summary>Trains a copy of the student.</summary>
     /// <param name="progress">Told after every step.</param>
@@ -32,6 +33,8 @@ internal sealed class BlockwiseTrainer(OnnxModel student, OnnxModel teacher, IDa
         var rows = student.Inputs.FirstOrDefault(i => !options.Constants.Contains(i.Name))?.Shape is [> 0 and var r, ..] ? r : (long?)null;
         var split = new SampleSplit(samples.Count, rows, options);
         var terms = options.Terms.Count > 0 ? options.Terms : DefaultTerms.Of(student);
+        if (terms.Any(t => t.Kind == LossKind.CrossEntropy))
+            throw new ModelBuildException(DiagnosticCodes.NoBlocks, "blocks are compared with those of the teacher, and labels say nothing of them; train without labels, or end to end");
         var example = samples.Batch(split.Example);
 
         // What is not trained is what it will be stored as.
@@ -54,7 +57,7 @@ internal sealed class BlockwiseTrainer(OnnxModel student, OnnxModel teacher, IDa
 
         var trained = Student(start, mine.Weights);
         List<string> weights = [.. student.Graph.Initializer.Select(t => t.Name).Where(_notes.ContainsKey)];
-        return new(trained, before, whole.Of(trained, cancellation), _steps, weights) { Masked = [.. _masked], Notes = _notes };
+        return new(trained, before, whole.Of(trained, cancellation), _steps, weights) { Masked = [.. _masked], Notes = _notes, Blocks = (_kept, blocks.Count) };
     }
 
     private void Train(
@@ -84,6 +87,7 @@ internal sealed class BlockwiseTrainer(OnnxModel student, OnnxModel teacher, IDa
                 mine.Weights[weight] = result.Weights[weight];
         }
 
+        _kept += better ? 1 : 0;
         _masked.UnionWith(step.Masked);
     }
 

@@ -33,7 +33,7 @@ internal sealed class SampleStore(long memory) : IDisposable
         foreach (var (name, (type, shape, parts)) in _values)
         {
             var length = (int)parts[0].Length;
-            var bytes = new byte[(long)length * numbers.Length];
+            var bytes = new byte[TrainingMemory.Together(length, numbers.Length)];
             for (var i = 0; i < numbers.Length; i++)
                 parts[numbers[i]].Read(0, bytes.AsSpan(i * length, length));
             batch[name] = new(type, numbers.Length == 1 ? shape : TrainingSamples.Times(shape, numbers.Length), bytes);
