@@ -17,10 +17,12 @@ namespace ModelBuildTasks.Engine.Passes.DistillationSteps.Blocks;
 internal sealed class BlockwiseTrainer(OnnxModel student, OnnxModel teacher, IDataset data, TrainerOptions options)
 {
     private readonly Dictionary<string, (bool Trained, string Reason)> _notes = [];
+    private readonly Dictionary<string, int> _keptIn = [];
     private readonly HashSet<string> _masked = [];
     private Dictionary<string, ChannelMatch> _matches = [];
     private int _steps;
     private int _kept;
+    private int _judged;
 
     /// <summary>Trains a copy of the student.</summary>
     /// <param name="progress">Told after every step.</param>
@@ -50,18 +52,36 @@ internal sealed class BlockwiseTrainer(OnnxModel student, OnnxModel teacher, IDa
 
         using var whole = new OutputLoss(start, teacher, terms, samples, split, options, cancellation);
         var before = whole.Of(start, cancellation);
-        var total = BlockTraining.Steps(split, options);
+        var (total, best) = (BlockTraining.Steps(split, options), new Answers(before, 0, new(mine.Weights)));
         foreach (var (i, block) in blocks.Index())
         {
             cancellation.ThrowIfCancellationRequested();
             Train(block, $"block {i + 1} of {blocks.Count}", mine, theirs, batched, terms, samples, split, (done, loss, held) => progress?.Invoke(new((i * total) + done, blocks.Count * total, loss, held)), cancellation);
+            if (_kept == _judged)
+                continue;
+            _judged = _kept;
+            var loss = whole.Of(Student(start, mine.Weights), cancellation);
+            // Where a model was nearly right, less than all of its blocks may be best.
+            if (loss < best.Loss)
+                best = new(loss, _kept, new(mine.Weights));
         }
+
+        Withdraw(best.Kept);
 
         foreach (var weight in mine.Weights.Keys)
             _notes.TryAdd(weight, (false, "it is in no block whose end could be compared"));
-        var trained = Student(start, mine.Weights);
+        var trained = Student(start, best.Weights);
         List<string> weights = [.. student.Graph.Initializer.Select(t => t.Name).Where(_notes.ContainsKey)];
-        return new(trained, before, whole.Of(trained, cancellation), _steps, weights) { Masked = [.. _masked], Notes = _notes, Blocks = (_kept, blocks.Count) };
+        return new(trained, before, best.Loss, _steps, weights) { Masked = [.. _masked], Notes = _notes, Blocks = (best.Kept, blocks.Count) };
+    }
+
+    private sealed record Answers(double Loss, int Kept, Dictionary<string, float[]> Weights);
+
+    /// <summary>Gives up blocks behind those after which the model answered best.</summary>
+    private void Withdraw(int kept)
+    {
+        foreach (var weight in _keptIn.Where(k => k.Value > kept).Select(k => k.Key))
+            _notes[weight] = (false, $"{_notes[weight].Reason}, and the model answers better without");
     }
 
     private void Train(
@@ -83,15 +103,17 @@ internal sealed class BlockwiseTrainer(OnnxModel student, OnnxModel teacher, IDa
         var result = new BlockTraining(step, numbers => (values.Inputs(numbers), values.Targets(numbers, targets)), split, options).Run(progress, cancellation);
         _steps += result.Steps;
         var better = result.After < result.Before;
+        _kept += better ? 1 : 0;
         var losses = string.Create(CultureInfo.InvariantCulture, $"{name}: loss on held-back samples {result.Before:G4}{(better ? $" -> {result.After:G4}" : ", and training made it no better")}");
         foreach (var weight in weights)
         {
             _notes[weight] = (better, losses);
-            if (better)
-                mine.Weights[weight] = result.Weights[weight];
+            if (!better)
+                continue;
+            mine.Weights[weight] = result.Weights[weight];
+            _keptIn[weight] = _kept;
         }
 
-        _kept += better ? 1 : 0;
         _masked.UnionWith(step.Masked);
     }
 
