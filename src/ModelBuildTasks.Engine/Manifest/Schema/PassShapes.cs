@@ -106,7 +106,7 @@ internal static class PassShapes
         new("per_channel", Scalars.Boolean, "A scale for each output channel of a weight (default true) instead of one for the tensor."),
         new("bias_correction", Scalars.Boolean, "Biases take back the mean error of quantized weights (default true); needs calibration data."),
         new("adaround", Scalars.Boolean, "Weights are rounded for the least error of their operator's output (default true) instead of to nearest; needs calibration data."),
-        new("min_sqnr", Scalars.Number(0, 100), "For activations auto with calibration data: the signal-to-noise ratio of the outputs in dB below which precision is given back whatever it costs (default 25)."),
+        new("min_sqnr", Scalars.Number(0, 100), "For activations auto with calibration data: the signal-to-noise ratio of the outputs in dB below which precision is given back whatever it costs (default 20)."),
         new("integer_macs", Scalars.Quantity("a share such as 80%", 0, 1), "For activations auto with calibration data: the share of multiply-accumulates that stays in 8 bit arithmetic whatever min_sqnr asks for; of what may leave it, half may go because float is faster there (default 0%)."),
         new("equalization", Scalars.Boolean, "Cross-layer equalization and high-bias absorption where they help (default true); needs calibration data."),
         new("smoothquant", Scalars.Boolean, "SmoothQuant where it helps (default true); needs calibration data."),
