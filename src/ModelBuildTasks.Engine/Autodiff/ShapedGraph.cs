@@ -24,6 +24,9 @@ internal sealed class ShapedGraph
     /// <summary>Whether a value is of float32: only these have gradients.</summary>
     public bool IsFloat(string name) => name.Length > 0 && _types.GetValueOrDefault(name)?.Type == DataType.Float;
 
+    /// <summary>The element type of a value; undefined where it is unknown.</summary>
+    public DataType Type(string name) => _types.GetValueOrDefault(name)?.Type ?? DataType.Undefined;
+
     /// <summary>Whether all dimensions of a value are known.</summary>
     public bool IsShaped(string name) => _types.GetValueOrDefault(name)?.Shape is { } shape && shape.All(d => d >= 0);
 

@@ -157,6 +157,18 @@ public static class DiagnosticCodes
     /// <summary>Structured pruning finds nothing that it may remove.</summary>
     public const string NothingToPrune = "MBT2061";
 
+    /// <summary>A model that is to be trained block by block has no blocks.</summary>
+    public const string NoBlocks = "MBT2062";
+
+    /// <summary>A step of training takes more memory than it may.</summary>
+    public const string TrainingTooLarge = "MBT2063";
+
+    /// <summary>Training ran out of memory.</summary>
+    public const string TrainingOutOfMemory = "MBT2064";
+
+    /// <summary>Values inside student and teacher that are compared differ in more than one width.</summary>
+    public const string HiddenShapes = "MBT2065";
+
     /// <summary>Weights that were pruned are not zero any more in the finished file; it was not put in place.</summary>
     public const string ZerosLost = "MBT2050";
 

@@ -22,7 +22,8 @@ internal static class DistillBinder
         plan = plan with
         {
             Data = references?.Use(options["data"]),
-            Epochs = (int)(options.Get<long>("epochs") ?? plan.Epochs),
+            Method = options.Text("method") == "blockwise" ? DistillMethod.Blockwise : DistillMethod.EndToEnd,
+            Epochs = (int?)options.Get<long>("epochs"),
             Steps = (int?)options.Get<long>("steps"),
             Batch = (int)(options.Get<long>("batch") ?? plan.Batch),
             LearningRate = options.Get<double>("learning_rate") ?? plan.LearningRate,
@@ -30,12 +31,13 @@ internal static class DistillBinder
             WarmUp = Share(options, "warm_up") ?? plan.WarmUp,
             Temperature = options.Get<double>("temperature") ?? plan.Temperature,
             Labels = Share(options, "labels") ?? plan.Labels,
-            Hidden = options["hidden"] is ListValue names ? names.Contents<string>() : [],
+            Hidden = options["hidden"] is ListValue names ? [.. names.Items.Select(Pair)] : [],
             HiddenAuto = options.Text("hidden") == "auto",
             HiddenLoss = options.Text("hidden_loss") == "cosine" ? HiddenLoss.Cosine : HiddenLoss.Mse,
             HiddenWeight = options.Get<double>("hidden_weight") ?? plan.HiddenWeight,
             HeldBack = Share(options, "held_back") ?? plan.HeldBack,
             Patience = (int)(options.Get<long>("patience") ?? plan.Patience),
+            Memory = options.Get<long>("memory") ?? plan.Memory,
             Seed = (int)(options.Get<long>("seed") ?? plan.Seed),
             Student = options.Text("student") is { } path && references is not null
                 ? new(options["student"]!.Location, references.File(path, options["student"]!.Location, "the student")) : null,
@@ -46,6 +48,8 @@ internal static class DistillBinder
         return plan;
     }
 
+    private static HiddenPair Pair(Value item) => item is ObjectValue pair ? new(pair.Text("student") ?? "", pair.Text("teacher") ?? "") : new((string)((ScalarValue)item).Content);
+
     private static double? Share(ObjectValue options, string key) => options.Get<Quantity>(key)?.Number;
 
     private static void Check(DistillPlan plan, ObjectValue options, ICollection<(string Message, Value At)> problems)
@@ -54,11 +58,13 @@ internal static class DistillBinder
             problems.Add(($"'{key}' has a meaning only with 'hidden', which says what is compared inside the models", options[key]!));
         if (plan.Labels == 1 && options.Has("temperature"))
             problems.Add(("with 'labels: 100%' nothing is compared with the teacher's scores: 'temperature' has no meaning", options["temperature"]!));
+        foreach (var key in plan.Method == DistillMethod.Blockwise ? new[] { "labels", "hidden", "hidden_loss", "hidden_weight" }.Where(options.Has) : [])
+            problems.Add(($"'{key}' has no meaning with 'method: blockwise', where each block is compared with the teacher's", options[key]!));
         if (plan.HeldBack >= 1)
             problems.Add(("with 100% held back nothing is left to train on", options["held_back"]!));
         if (plan.WarmUp >= 1)
             problems.Add(("a learning rate that rises in all steps is never at work; a few percent are enough", options["warm_up"]!));
-        if (plan.Hidden.GroupBy(h => h).FirstOrDefault(g => g.Count() > 1) is { } twice)
+        if (plan.Hidden.Where(h => h.Student.Length > 0).GroupBy(h => h.Student).FirstOrDefault(g => g.Count() > 1) is { } twice)
             problems.Add(($"'{twice.Key}' is named twice", options["hidden"]!));
     }
 }

@@ -12,6 +12,27 @@ public enum HiddenLoss
     Cosine,
 }
 
+/// <summary>Values inside student and teacher that are compared. They may differ in one width: then a learned matrix stands between.</summary>
+/// <param name="Student">The student's value.</param>
+/// <param name="Teacher">The teacher's value.</param>
+public sealed record HiddenPair(string Student, string Teacher)
+{
+    /// <summary>Values of the same name.</summary>
+    public HiddenPair(string name) : this(name, name)
+    {
+    }
+}
+
+/// <summary>How a student is trained.</summary>
+public enum DistillMethod
+{
+    /// <summary>All weights together, by what the model answers.</summary>
+    EndToEnd,
+
+    /// <summary>Block by block, from the inputs on, each by what the teacher has at the block's end (Li et al.: BRECQ, 2021).</summary>
+    Blockwise,
+}
+
 /// <summary>A model file that a manifest names besides the target's own.</summary>
 /// <param name="Location">Where it is named.</param>
 /// <param name="Path">Full path.</param>
@@ -30,8 +51,11 @@ public sealed record DistillPlan(SourceLocation Location) : PassPlan(Location)
     /// <summary>What is trained on; null for the target's calibration data.</summary>
     public DatasetUse? Data { get; init; }
 
-    /// <summary>Times that the data is gone through.</summary>
-    public int Epochs { get; init; } = 2;
+    /// <summary>How the student is trained.</summary>
+    public DistillMethod Method { get; init; }
+
+    /// <summary>Times that the data is gone through, for each block where it is trained block by block; null for 2, and 50 block by block.</summary>
+    public int? Epochs { get; init; }
 
     /// <summary>Steps at most; null for what the epochs take.</summary>
     public int? Steps { get; init; }
@@ -54,8 +78,8 @@ public sealed record DistillPlan(SourceLocation Location) : PassPlan(Location)
     /// <summary>The share of the loss, 0 to 1, that the data's labels have; the rest has the teacher.</summary>
     public double Labels { get; init; }
 
-    /// <summary>Values inside the models that are compared, too, by their names.</summary>
-    public IReadOnlyList<string> Hidden { get; init; } = [];
+    /// <summary>Values inside the models that are compared, too.</summary>
+    public IReadOnlyList<HiddenPair> Hidden { get; init; } = [];
 
     /// <summary>Whether values that have the same name and shape in both models are looked for and compared.</summary>
     public bool HiddenAuto { get; init; }
@@ -74,6 +98,9 @@ public sealed record DistillPlan(SourceLocation Location) : PassPlan(Location)
 
     /// <summary>The seed of the order of samples, and of new weights.</summary>
     public int Seed { get; init; }
+
+    /// <summary>Bytes that a step may take: activations that do not fit are computed again on the way back.</summary>
+    public long Memory { get; init; } = 4_000_000_000;
 
     /// <summary>Another model that takes the place of the target's; null for the target's own.</summary>
     public ModelFile? Student { get; init; }

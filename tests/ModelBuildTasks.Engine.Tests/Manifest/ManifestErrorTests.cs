@@ -77,7 +77,11 @@ public sealed class ManifestErrorTests
     [DataRow("datasets: { d: { inputs: { x: { idx: y.gz } }, labels: { npy: x.npy } } }\ntargets: [ { model: a.onnx, recipe: int8 } ]", "2:38 MBT1009 the file 'y.gz' does not exist")]
     // Not there yet
     [DataRow("targets: [ { model: a.onnx, goal: { minimize: size } } ]", "2:29 MBT1010 'goal' is not available in this version")]
-    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { data: photos, method: blockwise } } ] } ]", "3:74 MBT1010 'blockwise'")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { data: photos, method: blockwse } } ] } ]", "3:74 MBT1006 did you mean 'blockwise'?")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { method: blockwise, hidden: auto } } ], calibration: digits } ]", "3:79 MBT1006 'hidden' has no meaning with 'method: blockwise'")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { method: blockwise, labels: 30% } } ], calibration: digits } ]", "3:79 MBT1006 'labels' has no meaning with 'method: blockwise'")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { hidden: [ { studnt: a, teacher: b } ] } } ], calibration: digits } ]", "3:64 MBT1002 'studnt'; did you mean 'student'?")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { memory: much } } ], calibration: digits } ]", "3:60 MBT1004 a size such as")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { quantize: { weights: int4 } } } ], calibration: digits } ]", "3:52 MBT1011 a quantize that does not follow")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { quantize: { weights: int4 } } }, { quantize: { weights: int2 } } ], calibration: digits } ]", "3:52 MBT1011 the quantize in line 3 will not store them")]
     // Distillation

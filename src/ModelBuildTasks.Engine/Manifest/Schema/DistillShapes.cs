@@ -3,11 +3,17 @@ namespace ModelBuildTasks.Engine.Manifest.Schema;
 /// <summary>Options of distillation.</summary>
 internal static class DistillShapes
 {
+    private static ObjectShape HiddenPair { get; } = new("hiddenPair", "A value of the student and the one of its teacher that it is compared with.",
+    [
+        new("student", Scalars.Text("the name of a value"), "The name of the student's value.") { Required = true },
+        new("teacher", Scalars.Text("the name of a value"), "The name of the teacher's value.") { Required = true },
+    ]);
+
     public static ObjectShape Distill { get; } = new("distill", "How the model is trained to answer like the original.",
     [
         new("data", DatasetShapes.UseOrName, "What is trained on (default: the target's calibration data)."),
-        new("epochs", Scalars.Integer(1, 100_000), "Times that the data is gone through (default 2)."),
-        new("steps", Scalars.Integer(1), "Steps at most (default: what the epochs take)."),
+        new("epochs", Scalars.Integer(1, 100_000), "Times that the data is gone through (default 2; with method blockwise for each block, 50)."),
+        new("steps", Scalars.Integer(1), "Steps at most, with method blockwise of each block (default: what the epochs take)."),
         new("batch", Scalars.Integer(1, 65_536), "Samples in a step (default 64)."),
         new("learning_rate", Scalars.Number(0, 10, above: true), "The highest learning rate (default 0.001); it falls to zero along half a cosine."),
         new("weight_decay", Scalars.Number(0, 10), "The share of the learning rate by which weights shrink in a step (default 0.01)."),
@@ -15,16 +21,18 @@ internal static class DistillShapes
         new("temperature", Scalars.Number(0, 1000, above: true), "What scores of both models are divided by before they are compared (default 2)."),
         new("labels", Scalars.Quantity("a share such as 30%", 0, 1), "The share of the loss that the data's labels have (default 0%); the rest has the original."),
         new("hidden", new UnionShape(
-            Scalars.Choice([("auto", "values of the same name and shape in both")]), new ListShape(Scalars.Text("the name of a value")), null), "Values inside the models that are compared, too: their names, or auto."),
+            Scalars.Choice([("auto", "values of the same name and shape in both")]), new ListShape(new UnionShape(Scalars.Text("the name of a value"), null, HiddenPair)), null),
+            "Values inside the models that are compared, too: their names, pairs of names, or auto."),
         new("hidden_loss", Scalars.Choice([("mse", "mean squared error (default)"), ("cosine", "one minus the cosine of the angle along the last axis")]), "How they are compared."),
         new("hidden_weight", Scalars.Number(0, 1e6, above: true), "The factor before the mean of their losses (default 1)."),
         new("held_back", Scalars.Quantity("a share such as 10%", 0, 1, above: true), "The share of samples that is held back to see which weights are best (default 10%)."),
         new("patience", Scalars.Integer(1), "Epochs without a better loss on what is held back after which training ends (default 5)."),
+        new("memory", Scalars.Bytes, "What a step of training may take (default 4 GB): activations that do not fit are computed again on the way back."),
         new("seed", Scalars.Integer(0), "The seed of the order of samples, and of new weights (default 0)."),
         new("student", Scalars.Text("the path of a model"), "Another model that is trained in place of this one, with the same inputs and outputs."),
         new("quantize", PassShapes.Quantize, "The quantize behind it, with the same options for weights: weights are trained as they will be stored, with straight-through gradients."),
         new("scratch", Scalars.Boolean, "Whether the weights are drawn anew instead of trained on (default false)."),
-        new("method", Scalars.Choice([("end-to-end", "all weights together, by what the model answers (default)")], ["blockwise"]), "How it is trained."),
+        new("method", Scalars.Choice([("end-to-end", "all weights together, by what the model answers (default)"), ("blockwise", "block by block from the inputs on, each by what the original has at the block's end")]), "How it is trained."),
         new("max_time", Scalars.Never("a clock may not choose what a build makes: 'epochs' and 'steps' bound training, and a time limit has its place in 'tune'"), "Not in a build: 'epochs' and 'steps' bound training."),
     ])
     {

@@ -32,7 +32,7 @@ internal sealed record ListShape(Shape Item, int Min = 1, int Max = int.MaxValue
     public override string Expected => (Min, Max) switch
     {
         _ when Min == Max => $"a list of {Min}, each {Item.Expected}",
-        _ when Item is ScalarShape => $"a list, each item {Item.Expected}",
+        _ when Item is ScalarShape or UnionShape => $"a list, each item {Item.Expected}",
         _ => "a list of mappings",
     };
 

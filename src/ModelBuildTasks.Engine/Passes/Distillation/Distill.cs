@@ -1,11 +1,14 @@
 using System.Diagnostics;
 using System.Globalization;
+using Microsoft.ML.OnnxRuntime;
 using ModelBuildTasks.Engine.Data;
 using ModelBuildTasks.Engine.Diagnostics;
+using ModelBuildTasks.Engine.Execution;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.CleanupSteps;
 using ModelBuildTasks.Engine.Passes.DistillationSteps;
+using ModelBuildTasks.Engine.Passes.DistillationSteps.Blocks;
 using ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
 
 namespace ModelBuildTasks.Engine.Passes;
@@ -35,6 +38,14 @@ public static class Distill
         {
             throw e.At(plan.Location);
         }
+        catch (Exception e) when (TrainingMemory.IsExhausted(e))
+        {
+            throw new ModelBuildException(DiagnosticCodes.TrainingOutOfMemory, "training ran out of memory; a smaller 'batch', a smaller input, or a 'memory' below what the machine has helps", plan.Location, e);
+        }
+        catch (OnnxRuntimeException e)
+        {
+            throw new ModelBuildException(DiagnosticCodes.OriginalDoesNotRun, $"student or teacher does not run on the training data '{data.Description}': {OnnxRuntimeText.OneLine(e)}", plan.Location, e);
+        }
     }
 
     private static PassResult Train(OnnxModel given, OnnxModel teacher, IDataset data, DistillPlan plan, PassContext context)
@@ -45,11 +56,12 @@ public static class Distill
         if (plan.Scratch)
             student = FreshWeights.Draw(student, (ulong)plan.Seed);
         var sample = data.Batches().First().Inputs;
+        var projections = HiddenProjections.Attach(student, teacher, DistillationTerms.Of(student, teacher, plan, sample), data);
         var options = new TrainerOptions
         {
-            Terms = DistillationTerms.Of(student, teacher, plan, sample),
+            Terms = projections.Terms,
             Constants = ConstantInputs(student),
-            Epochs = plan.Epochs,
+            Epochs = plan.Epochs ?? (plan.Method == DistillMethod.Blockwise ? 50 : 2),
             Steps = plan.Steps,
             Batch = plan.Batch,
             Rate = (float)plan.LearningRate,
@@ -60,10 +72,14 @@ public static class Distill
             Threads = context.Threads,
             Quantizer = plan.Quantize is null ? null : FakeQuantizer.Of(student, plan.Quantize, context),
             KeepZeros = !plan.Scratch,
+            Memory = plan.Memory,
             Optimizer = new(Decay: (float)plan.WeightDecay),
         };
         var start = Stopwatch.GetTimestamp();
-        var trained = new Trainer(student, teacher, data, options).Run(p => Report(context, p, start), context.Cancellation);
+        var trained = plan.Method == DistillMethod.Blockwise
+            ? new BlockwiseTrainer(student, teacher, data, options).Run(p => Report(context, p, start), context.Cancellation)
+            : new Trainer(projections.Student, teacher, data, options).Run(p => Report(context, p, start), context.Cancellation);
+        trained = trained with { Student = projections.Detach(trained.Student) };
         var better = trained.After < trained.Before;
         var decisions = Rows(student, trained, better);
         return new(better || plan.Student is not null || plan.Scratch ? trained.Student : given.Clone(), decisions, Summary(trained, better));
@@ -106,6 +122,8 @@ public static class Distill
     {
         var losses = string.Create(CultureInfo.InvariantCulture, $"{trained.Before:G4} -> {trained.After:G4}");
         var masked = trained.Masked.Count == 0 ? "" : $", {trained.Masked.Count} pruned weight{(trained.Masked.Count == 1 ? "" : "s")} kept their zeros";
+        if (trained.Blocks.All > 0)
+            masked = $", {trained.Blocks.Kept} of {trained.Blocks.All} blocks with new weights{masked}";
         return better ? $"{trained.Steps} steps, loss on held-back samples {losses}{masked}" : $"{trained.Steps} steps made the loss on held-back samples no better than {trained.Before.ToString("G4", CultureInfo.InvariantCulture)}; the weights stay";
     }
 
@@ -123,7 +141,10 @@ public static class Distill
                 var bytes = student.ByteLength(before[name]);
                 var zeros = trained.Masked.Contains(name) ? "; its zeros stay" : "";
                 var reason = better ? $"'{name}' moved by {Change(old, now)} % of its norm{zeros}" : "training made the answers to samples that were held back no better";
-                rows.Add(new(node.DisplayName(), node.OpType, better ? "trained" : "left", reason) { BytesBefore = bytes, BytesAfter = bytes });
+                var note = trained.Notes.GetValueOrDefault(name, (true, ""));
+                if (better && note.Item2.Length > 0)
+                    reason = note.Item1 ? $"{reason}; {note.Item2}" : note.Item2;
+                rows.Add(new(node.DisplayName(), node.OpType, better && note.Item1 ? "trained" : "left", reason) { BytesBefore = bytes, BytesAfter = bytes });
             }
         }
 

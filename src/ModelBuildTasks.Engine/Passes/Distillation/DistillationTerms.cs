@@ -57,12 +57,14 @@ internal static class DistillationTerms
 
     private static IEnumerable<LossTerm> Hidden(OnnxModel student, OnnxModel teacher, DistillPlan plan, IReadOnlyDictionary<string, Tensor> sample, HashSet<string> outputs)
     {
-        var names = plan.HiddenAuto ? Common(student, teacher, sample, outputs) : plan.Hidden;
-        foreach (var name in names)
+        IReadOnlyList<HiddenPair> pairs = plan.HiddenAuto ? [.. Common(student, teacher, sample, outputs).Select(n => new HiddenPair(n))] : plan.Hidden;
+        foreach (var (mine, theirs) in pairs)
         {
-            if (!Makes(student, name) || !Makes(teacher, name))
-                throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"'{name}' is no value inside {(Makes(student, name) ? "the teacher" : "the student")}, and 'hidden' compares values of both");
-            yield return new(plan.HiddenLoss == HiddenLoss.Cosine ? LossKind.Cosine : LossKind.SquaredError, name) { Weight = (float)(plan.HiddenWeight / names.Count) };
+            if (!Makes(student, mine) || !Makes(teacher, theirs))
+                throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"{(Makes(student, mine) ? $"'{theirs}' is no value inside the teacher" : $"'{mine}' is no value inside the student")}, and 'hidden' compares values of both");
+            if (mine != theirs && outputs.Contains(mine))
+                throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"'{mine}' is compared as an output already, and cannot be compared with '{theirs}', too");
+            yield return new(plan.HiddenLoss == HiddenLoss.Cosine ? LossKind.Cosine : LossKind.SquaredError, mine) { Weight = (float)(plan.HiddenWeight / pairs.Count), Reference = mine == theirs ? null : theirs };
         }
     }
 
@@ -70,7 +72,7 @@ internal static class DistillationTerms
 
     /// <summary>
     /// Values of the same name, maker and shape in both at the ends of blocks: sums of two computed values, and normalized ones; where there are
-    /// none, what activation functions give.
+    /// none, what activation functions give; where there are none of these, the same that differ in width.
     /// </summary>
     private static IReadOnlyList<string> Common(OnnxModel student, OnnxModel teacher, IReadOnlyDictionary<string, Tensor> sample, HashSet<string> outputs)
     {
@@ -80,14 +82,18 @@ internal static class DistillationTerms
             .. student.Graph.Node.Where(n => n.Output.Count == 1 && wanted(mine, n) && !outputs.Contains(n.Output[0]) && theirs.Producer(n.Output[0])?.OpType == n.OpType)
                 .Select(n => n.Output[0]),
         ];
-        foreach (var names in new[] { named(EndsBlock), named((_, n) => IsActivation(n)) })
+        List<IReadOnlyList<string>> found = [named(EndsBlock), named((_, n) => IsActivation(n))];
+        foreach (var widths in new[] { false, true })
         {
-            var same = SameShape(student, teacher, sample, names);
-            if (same.Count > 0)
-                return same;
+            foreach (var names in found)
+            {
+                var same = SameShape(student, teacher, sample, names, widths);
+                if (same.Count > 0)
+                    return same;
+            }
         }
 
-        throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, "'hidden: auto' finds no value inside that has the same name and shape in student and teacher");
+        throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, "'hidden: auto' finds no value inside that has the same name in student and teacher, and the same shape but for a width");
     }
 
     private static bool EndsBlock(GraphIndex index, NodeProto node) => node.IsStandard()
@@ -96,13 +102,15 @@ internal static class DistillationTerms
     private static bool IsActivation(NodeProto node) => node.IsStandard()
         && node.OpType is "Relu" or "Clip" or "LeakyRelu" or "PRelu" or "Gelu" or "HardSwish" or "Tanh" or "Sigmoid" or "Elu" or "Selu" or "Mish";
 
-    private static IReadOnlyList<string> SameShape(OnnxModel student, OnnxModel teacher, IReadOnlyDictionary<string, Tensor> sample, IReadOnlyList<string> names)
+    private static IReadOnlyList<string> SameShape(OnnxModel student, OnnxModel teacher, IReadOnlyDictionary<string, Tensor> sample, IReadOnlyList<string> names, bool widths)
     {
         if (names.Count == 0)
             return [];
         var (mine, theirs) = (Shapes(student, sample, names), Shapes(teacher, sample, names));
-        return [.. names.Where(n => mine[n].Type == Onnx.TensorProto.Types.DataType.Float && mine[n].Shape.SequenceEqual(theirs[n].Shape))];
+        return [.. names.Where(n => mine[n].Type == Onnx.TensorProto.Types.DataType.Float && (widths ? DifferInWidth(mine[n].Shape, theirs[n].Shape) : mine[n].Shape.SequenceEqual(theirs[n].Shape)))];
     }
+
+    private static bool DifferInWidth(long[] a, long[] b) => a.Length == b.Length && Enumerable.Range(0, a.Length).Where(i => a[i] != b[i]).ToList() is [> 0];
 
     private static Dictionary<string, Tensor> Shapes(OnnxModel model, IReadOnlyDictionary<string, Tensor> sample, IReadOnlyList<string> names)
     {

@@ -54,7 +54,7 @@ internal sealed class TeacherTargets
         foreach (var (name, answers) in _answers)
         {
             var first = answers[numbers[0]];
-            var bytes = new byte[first.Bytes.Length * numbers.Length];
+            var bytes = new byte[TrainingMemory.Together(first.Bytes.Length, numbers.Length)];
             for (var i = 0; i < numbers.Length; i++)
                 answers[numbers[i]].Bytes.CopyTo(bytes, i * first.Bytes.Length);
             batch[name] = new(first.Type, TrainingSamples.Times(first.Shape, numbers.Length), bytes);

@@ -20,7 +20,7 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
     public TrainingResult Run(Action<TrainingProgress>? progress = null, CancellationToken cancellation = default)
     {
         var samples = new TrainingSamples(data, options.Constants, cancellation);
-        var order = Shuffled(samples.Count, 0);
+        var order = SampleOrder.Shuffled(samples.Count, options.Seed, 0);
         var held = order[..(int)Math.Round(samples.Count * options.HeldBack)];
         var used = order[held.Length..];
         // A model with a fixed batch is run on it as often as a step needs.
@@ -45,7 +45,7 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
         double? last = null;
         for (var epoch = 0; done < total && since < options.Patience && !search.GaveUp; epoch++)
         {
-            var turn = Shuffled(used.Length, (ulong)epoch + 1);
+            var turn = SampleOrder.Shuffled(used.Length, options.Seed, (ulong)epoch + 1);
             var sum = 0.0;
             for (var i = 0; i < perEpoch && done < total && !search.GaveUp; i++)
             {
@@ -105,19 +105,6 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
         }
 
         return sum / numbers.Length;
-    }
-
-    private int[] Shuffled(int count, ulong stream)
-    {
-        var random = SplitMix64.Stream(options.Seed, stream);
-        int[] order = [.. Enumerable.Range(0, count)];
-        for (var i = count - 1; i > 0; i--)
-        {
-            var j = (int)random.NextBelow((ulong)i + 1);
-            (order[i], order[j]) = (order[j], order[i]);
-        }
-
-        return order;
     }
 
     private OnnxModel Trained(IReadOnlyDictionary<string, float[]> values)

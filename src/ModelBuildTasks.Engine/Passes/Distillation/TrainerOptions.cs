@@ -45,6 +45,9 @@ internal sealed record TrainerOptions
     /// <summary>Threads of ONNX Runtime. The result does not depend on it.</summary>
     public int Threads { get; init; } = 1;
 
+    /// <summary>Bytes that a step may take, and that values kept between steps may take in memory.</summary>
+    public long Memory { get; init; } = 4_000_000_000;
+
     /// <summary>The quantization behind the training, whose weights the student is trained with; null for float weights.</summary>
     public FakeQuantizer? Quantizer { get; init; }
 
@@ -69,4 +72,10 @@ internal sealed record TrainingResult(Onnx.OnnxModel Student, double Before, dou
 {
     /// <summary>Those of them that were pruned and kept their zeros.</summary>
     public IReadOnlyCollection<string> Masked { get; init; } = [];
+
+    /// <summary>Blocks whose new weights were kept, and all; none where it was not trained block by block.</summary>
+    public (int Kept, int All) Blocks { get; init; }
+
+    /// <summary>Where weights were not all trained together: what became of each, and whether it was trained.</summary>
+    public IReadOnlyDictionary<string, (bool Trained, string Reason)> Notes { get; init; } = new Dictionary<string, (bool, string)>();
 }

@@ -44,7 +44,7 @@ internal sealed class TrainingSamples
                 continue;
             }
 
-            var bytes = new byte[tensor.Bytes.Length * numbers.Length];
+            var bytes = new byte[TrainingMemory.Together(tensor.Bytes.Length, numbers.Length)];
             for (var i = 0; i < numbers.Length; i++)
                 _samples[numbers[i]][name].Bytes.CopyTo(bytes, i * tensor.Bytes.Length);
             batch[name] = new(tensor.Type, Times(tensor.Shape, numbers.Length), bytes);

@@ -30,7 +30,7 @@ internal sealed class TrainingStep : IDisposable
         Terms = terms;
         student = options.Quantizer?.Freeze(student, weights) ?? student;
         _constants = options.Constants;
-        _graph = Gradients.Build(student, new(weights, terms, example) { Constants = options.Constants });
+        _graph = TrainingMemory.Build(student, new(weights, terms, example) { Constants = options.Constants }, options.Memory);
         _byOutput = _graph.Outputs.ToDictionary(o => o.Value, o => o.Key);
         var tensors = student.Graph.Initializer.ToDictionary(t => t.Name);
         _weights = weights.ToDictionary(w => w, w => Tensor.Of<float>(DataType.Float, [.. tensors[w].Dims], student.ReadFloats(tensors[w])));

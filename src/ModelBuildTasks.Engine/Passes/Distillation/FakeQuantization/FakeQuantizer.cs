@@ -59,6 +59,15 @@ internal sealed class FakeQuantizer
         return quantizer;
     }
 
+    /// <summary>The same for some of the weights.</summary>
+    public FakeQuantizer Only(IReadOnlyCollection<string> names)
+    {
+        var only = new FakeQuantizer(Left);
+        foreach (var (name, start) in _weights.Where(w => names.Contains(w.Key)))
+            only._weights[name] = start;
+        return only;
+    }
+
     /// <summary>The weights at the beginning of a training.</summary>
     /// <param name="trained">Names of those that are trained.</param>
     public IReadOnlyDictionary<string, FakeWeight> Start(IReadOnlyCollection<string> trained) =>
