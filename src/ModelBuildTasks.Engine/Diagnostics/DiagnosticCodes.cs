@@ -157,6 +157,9 @@ public static class DiagnosticCodes
     /// <summary>Structured pruning finds nothing that it may remove.</summary>
     public const string NothingToPrune = "MBT2061";
 
+    /// <summary>Weights cannot be pruned and rounded at once for a quantization that will not store the rounded values.</summary>
+    public const string NotRoundedAsStored = "MBT2067";
+
     /// <summary>Weights that were pruned are not zero any more in the finished file; it was not put in place.</summary>
     public const string ZerosLost = "MBT2050";
 

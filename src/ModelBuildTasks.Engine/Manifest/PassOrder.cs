@@ -65,18 +65,25 @@ internal static class PassOrder
             if (pass is DistillPlan { Scratch: true } && passes.Take(i).OfType<PrunePlan>().FirstOrDefault(p => !p.RemovesShape) is { } zeroed)
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"weights that are drawn anew lose the zeros of pruning (line {zeroed.Location.Line}); prune behind distill", pass.Location);
             if (pass is DistillPlan { Quantize: { } trained })
-                CheckStored(passes.Skip(i + 1).OfType<QuantizePlan>().FirstOrDefault(), trained, errors);
+                CheckStored("distill trains", passes.Skip(i + 1).OfType<QuantizePlan>().FirstOrDefault(), trained, errors);
+            if (pass is PrunePlan { Quantize: { } rounded })
+            {
+                CheckStored("prune rounds", passes.Skip(i + 1).OfType<QuantizePlan>().FirstOrDefault(), rounded, errors);
+                if (passes.Skip(i + 1).FirstOrDefault(p => p is PrunePlan or DistillPlan) is { } moves)
+                    errors.Error(DiagnosticCodes.ImpossiblePasses, $"{moves.Name} moves weights off the values that prune rounded them to (line {rounded.Location.Line}); put it in front, or leave 'quantize' out there", moves.Location);
+            }
+
             foreach (var (other, why) in demands.Requires.Where(r => !before.Contains(r.Pass)))
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"{pass.Name} needs {other} before it: {why}", pass.Location);
         }
     }
 
     // Weights that are trained on one grid and stored on another lose what they were trained for.
-    private static void CheckStored(QuantizePlan? stored, QuantizePlan trained, DiagnosticBag errors)
+    private static void CheckStored(string does, QuantizePlan? stored, QuantizePlan trained, DiagnosticBag errors)
     {
         if (stored is null)
-            errors.Error(DiagnosticCodes.ImpossiblePasses, "distill trains weights for a quantize that does not follow; add it, with the same options", trained.Location);
+            errors.Error(DiagnosticCodes.ImpossiblePasses, $"{does} weights for a quantize that does not follow; add it, with the same options", trained.Location);
         else if (stored.Bits != trained.Bits || stored.PerChannel != trained.PerChannel)
-            errors.Error(DiagnosticCodes.ImpossiblePasses, $"distill trains weights as the quantize in line {stored.Location.Line} will not store them; give both the same options for weights", trained.Location);
+            errors.Error(DiagnosticCodes.ImpossiblePasses, $"{does} weights as the quantize in line {stored.Location.Line} will not store them; give both the same options for weights", trained.Location);
     }
 }
