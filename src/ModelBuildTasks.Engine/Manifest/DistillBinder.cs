@@ -40,6 +40,8 @@ internal static class DistillBinder
             Student = options.Text("student") is { } path && references is not null
                 ? new(options["student"]!.Location, references.File(path, options["student"]!.Location, "the student")) : null,
             Quantize = options["quantize"] is ObjectValue ? PassBinder.Quantize(options.Members.First(m => m.Key == "quantize"), (ObjectValue)options["quantize"]!, problems) : null,
+            Prune = options["prune"] is ObjectValue prune ? PruneBinder.Bind(options.Members.First(m => m.Key == "prune").KeyLocation, prune, problems) : null,
+            PruneUntil = (options["prune"] as ObjectValue)?.Get<Quantity>("until")?.Number ?? plan.PruneUntil,
             Scratch = options.Get<bool>("scratch") ?? false,
         };
         Check(plan, options, problems);

@@ -60,6 +60,8 @@ internal static class PassOrder
             // Removed input channels would tear groups of N:M apart, and what is refit behind them would fill zeros again.
             if (pass is PrunePlan { RemovesShape: true } && passes.Take(i).OfType<PrunePlan>().FirstOrDefault(p => !p.RemovesShape) is { } zeros)
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"channels, heads and layers cannot go after single weights were pruned (line {zeros.Location.Line}): their zeros would not survive; remove channels first", pass.Location);
+            if (pass is PrunePlan { RemovesShape: true } && passes.Take(i).OfType<DistillPlan>().FirstOrDefault(d => d.Prune is not null) is { Prune: { } grown })
+                errors.Error(DiagnosticCodes.ImpossiblePasses, $"channels, heads and layers cannot go after distill has pruned single weights (line {grown.Location.Line}): their zeros would not survive; remove channels first", pass.Location);
             if (pass is DistillPlan { Student: { } student } && i > 0)
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"a student takes the place of the model, and what {passes[i - 1].Name} made of it would be lost; put distill first", student.Location);
             if (pass is DistillPlan { Scratch: true } && passes.Take(i).OfType<PrunePlan>().FirstOrDefault(p => !p.RemovesShape) is { } zeroed)

@@ -29,7 +29,7 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
         if (passes.OfType<ClusterPlan>().FirstOrDefault(c => c.Method == ClusterMethod.Gram) is { } cluster && !merged.Meant("calibration"))
             errors.Error(DiagnosticCodes.DataMissing, "'method: gram' looks at what the weights are multiplied with; give the target a 'calibration'", cluster.Location);
         if (!merged.Meant("calibration"))
-            CheckPruning(passes.OfType<PrunePlan>());
+            CheckPruning([.. passes.OfType<PrunePlan>(), .. passes.OfType<DistillPlan>().Select(d => d.Prune).OfType<PrunePlan>()]);
         CheckTraining(merged, recipe, passes, calibration);
         var validation = Validation(merged, calibration);
         var rules = Rules(merged, recipe);

@@ -184,7 +184,7 @@ internal static class PassShapes
         ]),
         Min: 0);
 
-    private static ScalarShape Share() => Scalars.Quantity("a share such as 50%", 0, 1, above: true);
+    internal static ScalarShape Share() => Scalars.Quantity("a share such as 50%", 0, 1, above: true);
 
     private static ObjectShape TensorMatch() => new("tensorMatch", "What a value must be.",
     [

@@ -60,13 +60,14 @@ public static class Distill
             Threads = context.Threads,
             Quantizer = plan.Quantize is null ? null : FakeQuantizer.Of(student, plan.Quantize, context),
             KeepZeros = !plan.Scratch,
+            Gradual = plan.Prune is null ? null : GradualPruning.Of(student, plan, context),
             Optimizer = new(Decay: (float)plan.WeightDecay),
         };
         var start = Stopwatch.GetTimestamp();
         var trained = new Trainer(student, teacher, data, options).Run(p => Report(context, p, start), context.Cancellation);
         var better = trained.After < trained.Before;
-        var decisions = Rows(student, trained, better);
-        return new(better || plan.Student is not null || plan.Scratch ? trained.Student : given.Clone(), decisions, Summary(trained, better));
+        var decisions = Rows(student, trained, better, plan.Prune is not null);
+        return new(better || plan.Student is not null || plan.Scratch || plan.Prune is not null ? trained.Student : given.Clone(), decisions, Summary(trained, better, plan.Prune is not null));
     }
 
     /// <summary>The artifact takes the original's place in the app: it must be called as that.</summary>
@@ -102,15 +103,17 @@ public static class Distill
             context.Progress?.Invoke(done);
     }
 
-    private static string Summary(TrainingResult trained, bool better)
+    private static string Summary(TrainingResult trained, bool better, bool prunes)
     {
         var losses = string.Create(CultureInfo.InvariantCulture, $"{trained.Before:G4} -> {trained.After:G4}");
+        if (prunes)
+            return string.Create(CultureInfo.InvariantCulture, $"{trained.Steps} steps in which {trained.Masked.Count} weight{(trained.Masked.Count == 1 ? " was" : "s were")} pruned, loss on held-back samples {(better ? $"{trained.Before:G4} (pruned at once) -> {trained.After:G4}" : $"no better than pruned at once, {trained.Before:G4}: they are")}");
         var masked = trained.Masked.Count == 0 ? "" : $", {trained.Masked.Count} pruned weight{(trained.Masked.Count == 1 ? "" : "s")} kept their zeros";
         return better ? $"{trained.Steps} steps, loss on held-back samples {losses}{masked}" : $"{trained.Steps} steps made the loss on held-back samples no better than {trained.Before.ToString("G4", CultureInfo.InvariantCulture)}; the weights stay";
     }
 
     /// <summary>A row for each node that reads what was trained.</summary>
-    private static List<Decision> Rows(OnnxModel student, TrainingResult trained, bool better)
+    private static List<Decision> Rows(OnnxModel student, TrainingResult trained, bool better, bool prunes)
     {
         var weights = trained.Weights.ToHashSet();
         var (before, after) = (student.Graph.Initializer.ToDictionary(t => t.Name), trained.Student.Graph.Initializer.ToDictionary(t => t.Name));
@@ -121,9 +124,9 @@ public static class Distill
             {
                 var (old, now) = (student.ReadFloats(before[name]), trained.Student.ReadFloats(after[name]));
                 var bytes = student.ByteLength(before[name]);
-                var zeros = trained.Masked.Contains(name) ? "; its zeros stay" : "";
-                var reason = better ? $"'{name}' moved by {Change(old, now)} % of its norm{zeros}" : "training made the answers to samples that were held back no better";
-                rows.Add(new(node.DisplayName(), node.OpType, better ? "trained" : "left", reason) { BytesBefore = bytes, BytesAfter = bytes });
+                var zeros = !trained.Masked.Contains(name) ? "" : prunes ? string.Create(CultureInfo.InvariantCulture, $"; {100.0 * now.Count(v => v == 0) / now.Length:0.0} % of it is zero") : "; its zeros stay";
+                var reason = prunes && !better ? $"pruned at once by magnitude, which training did not improve on{zeros}" : better ? $"'{name}' moved by {Change(old, now)} % of its norm{zeros}" : "training made the answers to samples that were held back no better";
+                rows.Add(new(node.DisplayName(), node.OpType, better ? "trained" : prunes ? "pruned" : "left", reason) { BytesBefore = bytes, BytesAfter = bytes });
             }
         }
 

@@ -45,7 +45,16 @@ internal sealed class ZeroPruning
     /// <summary>Prunes a copy of the model.</summary>
     public static PassResult Run(OnnxModel model, PrunePlan plan, PassContext context) => new ZeroPruning(model, plan, context).Run();
 
-    private PassResult Run()
+    /// <summary>How many values of each weight a plan makes zero, spread as it says; weights that do not have its shape are left out.</summary>
+    public static IReadOnlyDictionary<PrunableWeight, long> Amounts(OnnxModel model, PrunePlan plan, PassContext context)
+    {
+        var pruning = new ZeroPruning(model, plan, context);
+        var (weights, _) = pruning.Fitting();
+        return weights.Zip(pruning.Amounts(weights), (weight, amount) => (weight, plan.Structure == PruneStructure.Pattern ? pruning._source.Shape.Zeros(weight.Count) : amount))
+            .ToDictionary<(PrunableWeight Weight, long Amount), PrunableWeight, long>(p => p.Weight, p => p.Amount, ReferenceEqualityComparer.Instance);
+    }
+
+    private (List<PrunableWeight> Weights, Dictionary<PrunableWeight, string> Misfits) Fitting()
     {
         var weights = _nodes.SelectMany(n => n.Weights).Distinct<PrunableWeight>(ReferenceEqualityComparer.Instance).ToList();
         var misfits = new Dictionary<PrunableWeight, string>(ReferenceEqualityComparer.Instance);
@@ -56,6 +65,12 @@ internal sealed class ZeroPruning
         }
 
         weights.RemoveAll(misfits.ContainsKey);
+        return (weights, misfits);
+    }
+
+    private PassResult Run()
+    {
+        var (weights, misfits) = Fitting();
         var amounts = Amounts(weights);
         var done = new Dictionary<PrunableWeight, PrunedWeight>(ReferenceEqualityComparer.Instance);
         var clear = weights.Zip(amounts).ToDictionary(p => p.First, p => p.Second, (IEqualityComparer<PrunableWeight>)ReferenceEqualityComparer.Instance);
