@@ -77,19 +77,28 @@ internal static class KernelGradient
         {
             // A product for each place: slower than one for all, but without a copy of the input for each place at once.
             var one = b.Reshape(gradient, outputs, positions);
-            var products = columns.Select(c => b.Reshape(b.Gemm(one, b.Reshape(c, inputs, positions), transB: true), outputs, inputs, 1)).ToList();
+            var products = columns.Select(c => Rows(b, one, outputs, b.Reshape(c, inputs, positions), inputs, 1)).ToList();
             return b.Reshape(b.Concat(products, 2), [outputs, inputs, .. windows.Kernel]);
         }
 
         if (group == 1)
         {
             var matrix = b.Reshape(b.Concat(columns, 0), places * inputs, positions);
-            var product = b.Gemm(b.Reshape(gradient, outputs, positions), matrix, transB: true);
-            return b.Reshape(b.Transpose(b.Reshape(product, outputs, places, inputs), 0, 2, 1), [outputs, inputs, .. windows.Kernel]);
+            var product = Rows(b, b.Reshape(gradient, outputs, positions), outputs, matrix, places, inputs);
+            return b.Reshape(b.Transpose(product, 0, 2, 1), [outputs, inputs, .. windows.Kernel]);
         }
 
         var parts = b.Concat([.. columns.Select(c => b.Reshape(c, group, 1, inputs, positions))], 1);
         var each = b.MatMul(b.Reshape(gradient, group, outputs, positions), b.TransposeLast(b.Reshape(parts, group, places * inputs, positions), 3));
         return b.Reshape(b.Transpose(b.Reshape(each, group * outputs, places, inputs), 0, 2, 1), [group * outputs, inputs, .. windows.Kernel]);
     }
+
+    /// <summary>
+    /// a·cᵀ, [m, n0, n1], of long rows. ONNX Runtime gives threads parts of the longer side of a product, and how it cuts the sums depends on how many
+    /// columns a thread has: with the longer side as rows the sums are the same on any number of threads. A transposition of two axes would be fused
+    /// into the product, which would turn it back; that of three is not.
+    /// </summary>
+    private static string Rows(GraphBuilder b, string a, long m, string c, long n0, long n1) => n0 * n1 > m
+        ? b.Transpose(b.Reshape(b.Gemm(c, a, transB: true), n0, n1, m), 2, 0, 1)
+        : b.Reshape(b.Gemm(a, c, transB: true), m, n0, n1);
 }

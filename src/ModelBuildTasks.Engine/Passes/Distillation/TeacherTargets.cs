@@ -9,15 +9,15 @@ using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
 
 /// <summary>What each sample's answers should be: the teacher's, asked once, and labels.</summary>
-internal sealed class TeacherTargets
+internal sealed class TeacherTargets : IDisposable
 {
-    private readonly Dictionary<string, Tensor[]> _answers = [];
+    private readonly SampleStore _answers;
     private readonly TrainingSamples _samples;
     private readonly (string Name, long[] Shape)? _labels;
 
     public TeacherTargets(OnnxModel teacher, TrainingSamples samples, TrainingStep step, int micro, TrainerOptions options, CancellationToken cancellation)
     {
-        _samples = samples;
+        (_samples, _answers) = (samples, new(options.Memory / 4));
         var terms = step.Terms.Zip(step.Targets).ToList();
         if (terms.FirstOrDefault(t => t.First.Kind == LossKind.CrossEntropy).Second is { } labels)
             _labels = (labels, CheckedLabels(step.TargetShape(labels), micro));
@@ -31,8 +31,6 @@ internal sealed class TeacherTargets
         if (asked.Values.FirstOrDefault(v => !GraphEdit.Definitions(model.Graph).Contains(v)) is { } missing)
             throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"the teacher has no value '{missing}' that the student's could be compared with");
         using var session = new Session(model, new SessionSettings(options.Threads));
-        foreach (var target in asked.Keys)
-            _answers[target] = new Tensor[samples.Count];
         for (var first = 0; first < samples.Count; first += micro)
         {
             int[] numbers = [.. Enumerable.Range(first, micro).Select(i => i % samples.Count)];
@@ -41,8 +39,7 @@ internal sealed class TeacherTargets
             {
                 if (first == 0)
                     Check(step, target, value, answers[value]);
-                for (var i = 0; i < micro && first + i < samples.Count; i++)
-                    _answers[target][first + i] = TrainingSamples.One(answers[value], i, micro);
+                _answers.Add(target, answers[value], micro, Math.Min(micro, samples.Count - first));
             }
         }
     }
@@ -50,20 +47,14 @@ internal sealed class TeacherTargets
     /// <summary>The answers to some samples, by the inputs of the gradient graph.</summary>
     public Dictionary<string, Tensor> Batch(int[] numbers)
     {
-        var batch = new Dictionary<string, Tensor>();
-        foreach (var (name, answers) in _answers)
-        {
-            var first = answers[numbers[0]];
-            var bytes = new byte[TrainingMemory.Together(first.Bytes.Length, numbers.Length)];
-            for (var i = 0; i < numbers.Length; i++)
-                answers[numbers[i]].Bytes.CopyTo(bytes, i * first.Bytes.Length);
-            batch[name] = new(first.Type, TrainingSamples.Times(first.Shape, numbers.Length), bytes);
-        }
-
+        var batch = _answers.Batch(numbers);
         if (_labels is { } labels)
             batch[labels.Name] = Tensor.Of<long>(OnnxType.Int64, labels.Shape, _samples.Labels(numbers)!);
         return batch;
     }
+
+    /// <inheritdoc/>
+    public void Dispose() => _answers.Dispose();
 
     private long[] CheckedLabels(long[] shape, int micro)
     {

@@ -34,7 +34,7 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
         var example = samples.Batch(order.AsSpan(0, micro));
         var weights = options.Weights.Count > 0 ? options.Weights : Trainable(terms, example);
         using var step = new TrainingStep(student, weights, terms, example, options);
-        var targets = new TeacherTargets(teacher, samples, step, micro, options, cancellation);
+        using var targets = new TeacherTargets(teacher, samples, step, micro, options, cancellation);
 
         var gradual = options.Gradual;
         // What is to be made better is the student pruned at once.

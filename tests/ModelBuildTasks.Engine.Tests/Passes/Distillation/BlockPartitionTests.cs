@@ -1,4 +1,5 @@
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.DistillationSteps;
 using ModelBuildTasks.Engine.Passes.DistillationSteps.Blocks;
 using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 

@@ -58,6 +58,9 @@ public sealed class BlockwiseTests
         var one = run(1, _plan);
         Assert.IsTrue(one.SequenceEqual(run(3, _plan)));
         Assert.IsFalse(one.SequenceEqual(run(1, _plan with { Seed = 1 })));
+        // All weights together, too: long products with few columns are where threads could cut sums otherwise.
+        var whole = _plan with { Method = DistillMethod.EndToEnd, Steps = 8, Epochs = 20 };
+        Assert.IsTrue(Distill.Run(student, whole, context).Model.ToBytes().SequenceEqual(Distill.Run(student, whole, context with { Threads = 3 }).Model.ToBytes()));
         // Little memory: what blocks read comes from a file, and activations are computed again.
         Assert.IsTrue(one.SequenceEqual(run(1, _plan with { Memory = 800_000 })));
     }

@@ -18,11 +18,12 @@ internal sealed class BlockData : IDisposable
     /// <param name="inputs">What the block reads.</param>
     /// <param name="teacher">The teacher.</param>
     /// <param name="targets">What is compared with.</param>
+    /// <param name="matches">Which channels of the teacher's values are compared, where the student has fewer.</param>
     /// <param name="samples">The samples.</param>
     /// <param name="micro">Samples of a run.</param>
     /// <param name="options">Threads, and the bound of memory.</param>
     /// <param name="cancellation">Ends it.</param>
-    public BlockData(FormedModel student, IReadOnlyCollection<string> inputs, FormedModel teacher, IReadOnlyCollection<string> targets, TrainingSamples samples, int micro, TrainerOptions options, CancellationToken cancellation)
+    public BlockData(FormedModel student, IReadOnlyCollection<string> inputs, FormedModel teacher, IReadOnlyCollection<string> targets, IReadOnlyDictionary<string, ChannelMatch> matches, TrainingSamples samples, int micro, TrainerOptions options, CancellationToken cancellation)
     {
         // A share of the bound: the step's own activations need the rest.
         (_inputs, _targets) = (new(options.Memory / 8), new(options.Memory / 8));
@@ -38,8 +39,9 @@ internal sealed class BlockData : IDisposable
                 var fresh = Math.Min(micro, samples.Count - first);
                 foreach (var (name, tensor) in mine(batch))
                     _inputs.Add(name, tensor, micro, fresh);
-                foreach (var (name, tensor) in theirs(batch))
+                foreach (var (name, whole) in theirs(batch))
                 {
+                    var tensor = matches.TryGetValue(name, out var match) ? match.Take(whole) : whole;
                     _targets.Add(name, tensor, micro, fresh);
                     power += TensorPrimitives.SumOfSquares<float>(tensor.As<float>());
                     count += tensor.Count;

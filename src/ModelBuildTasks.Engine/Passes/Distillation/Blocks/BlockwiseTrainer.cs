@@ -18,6 +18,7 @@ internal sealed class BlockwiseTrainer(OnnxModel student, OnnxModel teacher, IDa
 {
     private readonly Dictionary<string, (bool Trained, string Reason)> _notes = [];
     private readonly HashSet<string> _masked = [];
+    private Dictionary<string, ChannelMatch> _matches = [];
     private int _steps;
     private int _kept;
 
@@ -42,7 +43,8 @@ internal sealed class BlockwiseTrainer(OnnxModel student, OnnxModel teacher, IDa
         var mine = new FormedModel(start, [.. terms.Select(t => t.Value).Distinct()], example, options.Constants);
         var theirs = new FormedModel(teacher, [.. terms.Select(t => t.Reference ?? t.Value).Distinct()], example, options.Constants);
         var batched = SampleAxis.Of(mine.Graph, mine.Flow, split.Micro, numbers => samples.Batch([.. numbers.Select(n => split.Example[n])]), mine.Weights, options.Threads);
-        var blocks = BlockPartition.Of(mine.Graph, mine.Flow, mine.Weights.Keys, value => batched.Contains(value) && IsSame(mine.Graph, theirs.Graph, value));
+        _matches = ChannelMatch.Of(mine, theirs, batched.Where(mine.Flow.IsActivation), example, options.Threads);
+        var blocks = BlockPartition.Of(mine.Graph, mine.Flow, mine.Weights.Keys, value => batched.Contains(value) && (_matches.ContainsKey(value) || IsSame(mine.Graph, theirs.Graph, value)));
         if (blocks.Count < 2)
             throw new ModelBuildException(DiagnosticCodes.NoBlocks, "the model has no blocks to train one after the other: inside, no value that all depends on has the name and the shape of one of the teacher's; train it end to end");
 
@@ -55,6 +57,8 @@ internal sealed class BlockwiseTrainer(OnnxModel student, OnnxModel teacher, IDa
             Train(block, $"block {i + 1} of {blocks.Count}", mine, theirs, batched, terms, samples, split, (done, loss, held) => progress?.Invoke(new((i * total) + done, blocks.Count * total, loss, held)), cancellation);
         }
 
+        foreach (var weight in mine.Weights.Keys)
+            _notes.TryAdd(weight, (false, "it is in no block whose end could be compared"));
         var trained = Student(start, mine.Weights);
         List<string> weights = [.. student.Graph.Initializer.Select(t => t.Name).Where(_notes.ContainsKey)];
         return new(trained, before, whole.Of(trained, cancellation), _steps, weights) { Masked = [.. _masked], Notes = _notes, Blocks = (_kept, blocks.Count) };
@@ -67,7 +71,7 @@ internal sealed class BlockwiseTrainer(OnnxModel student, OnnxModel teacher, IDa
         var part = mine.Part(block.Ends, value => !own.Contains(value) && batched.Contains(value));
         var isLast = terms.Select(t => t.Value).ToHashSet().SetEquals(block.Ends);
         using var values = new BlockData(
-            mine, [.. part.Graph.Input.Select(i => i.Name)], theirs, isLast ? [.. terms.Select(t => t.Reference ?? t.Value).Distinct()] : block.Ends, samples, split.Micro, options, cancellation);
+            mine, [.. part.Graph.Input.Select(i => i.Name)], theirs, isLast ? [.. terms.Select(t => t.Reference ?? t.Value).Distinct()] : block.Ends, isLast ? new Dictionary<string, ChannelMatch>() : _matches, samples, split.Micro, options, cancellation);
         var example = values.Inputs(split.Example);
         var weights = Trainable(block, part, example, mine);
         if (weights.Count == 0)

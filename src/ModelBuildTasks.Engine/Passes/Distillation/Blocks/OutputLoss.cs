@@ -30,5 +30,9 @@ internal sealed class OutputLoss : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _first.Dispose();
+    public void Dispose()
+    {
+        _first.Dispose();
+        _targets.Dispose();
+    }
 }

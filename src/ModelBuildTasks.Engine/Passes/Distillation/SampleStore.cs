@@ -3,7 +3,7 @@ using ModelBuildTasks.Engine.Onnx;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 
-namespace ModelBuildTasks.Engine.Passes.DistillationSteps.Blocks;
+namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
 
 /// <summary>Values of every sample: in memory up to a bound, and beyond it in a file without a name.</summary>
 /// <param name="memory">Bytes that stay in memory.</param>
