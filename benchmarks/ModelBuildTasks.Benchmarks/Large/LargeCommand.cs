@@ -54,11 +54,11 @@ internal static class LargeCommand
     private static Measured Compress(string tool, string work, string name, string method)
     {
         if (method == "rtn")
-            return Measured.Run(["dotnet", tool, "compress", Path.Combine(work, $"{name}.onnx"), "-o", Path.Combine(work, "out", $"{name}.onnx"), "--recipe", "int4", "--no-check"]);
+            return Measured.Run([.. Measured.Program(tool), "compress", Path.Combine(work, $"{name}.onnx"), "-o", Path.Combine(work, "out", $"{name}.onnx"), "--recipe", "int4", "--no-check"]);
         // With a report, and so with the hash of what is read and written.
         var manifest = Path.Combine(work, $"{name}.yaml");
         File.WriteAllText(manifest, $"version: 1\ntargets:\n  - {{ model: {name}.onnx, name: {name}, passes: [quantize: {{ weights: uint4, method: {method} }}] }}\n");
-        return Measured.Run(["dotnet", tool, "compress", "--manifest", manifest, "-o", Path.Combine(work, "out"), "--no-check"]);
+        return Measured.Run([.. Measured.Program(tool), "compress", "--manifest", manifest, "-o", Path.Combine(work, "out"), "--no-check"]);
     }
 
     private static double Read(string path)

@@ -8,6 +8,9 @@ internal sealed record Measured(double Seconds, long PeakBytes)
 {
     private const string Timer = "/usr/bin/time";
 
+    /// <summary>What starts the tool: an assembly by the runtime, a native program by itself.</summary>
+    public static string[] Program(string tool) => Path.GetExtension(tool) == ".dll" ? ["dotnet", tool] : [tool];
+
     /// <summary>Runs a command and measures it by GNU time, which asks the system.</summary>
     /// <exception cref="InvalidOperationException">It failed, or there is no GNU time.</exception>
     public static Measured Run(IReadOnlyList<string> command)

@@ -17,7 +17,7 @@ internal static class SpeedCommand
 
     private static readonly string[] s_jobs = ["int8-dynamic", "float16", "int4", "int4-hqq"];
 
-    /// <param name="tool">Path of modelbuild.dll of a release build.</param>
+    /// <param name="tool">Path of the native program, or of modelbuild.dll of a release build.</param>
     /// <param name="model">The model; inside the tree, where Python sees it.</param>
     /// <param name="tree">Root of the tree with the Python tools, as seen from here.</param>
     /// <param name="command">Runs Python on paths of the tree.</param>
@@ -52,7 +52,7 @@ internal static class SpeedCommand
         File.WriteAllText(manifest, $"version: 1\ntargets:\n  - model: model.onnx\n    name: made\n    {(job == "int4-hqq" ? "passes: [quantize: { weights: uint4, method: hqq }]" : $"recipe: {job}")}\n");
         Directory.CreateDirectory(ours);
         var made = Path.Combine(ours, "made.onnx");
-        string[] start = job == "int4-hqq" ? ["dotnet", tool, "compress", "--manifest", manifest, "-o", ours] : ["dotnet", tool, "compress", Path.Combine(folder, "model.onnx"), "-o", made, "--recipe", job];
+        string[] start = job == "int4-hqq" ? [.. Measured.Program(tool), "compress", "--manifest", manifest, "-o", ours] : [.. Measured.Program(tool), "compress", Path.Combine(folder, "model.onnx"), "-o", made, "--recipe", job];
         var rows = new[] { "--no-check", "--no-validate", "" }.Select((option, i) => Measured.Median(i == 0 ? Rounds : 1, () => Measured.Run([.. start, .. option.Length > 0 ? new[] { option } : []]))).ToList();
         string[] cells =
         [

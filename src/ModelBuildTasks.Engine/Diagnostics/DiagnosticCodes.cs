@@ -169,6 +169,12 @@ public static class DiagnosticCodes
     /// <summary>Values inside student and teacher that are compared differ in more than one width.</summary>
     public const string HiddenShapes = "MBT2065";
 
+    /// <summary>Weights cannot be pruned and rounded at once for a quantization that will not store the rounded values.</summary>
+    public const string NotRoundedAsStored = "MBT2067";
+
+    /// <summary>Weights cannot be pruned while they are trained.</summary>
+    public const string NotPrunedInTraining = "MBT2068";
+
     /// <summary>Weights that were pruned are not zero any more in the finished file; it was not put in place.</summary>
     public const string ZerosLost = "MBT2050";
 

@@ -42,6 +42,8 @@ internal static class DistillBinder
             Student = options.Text("student") is { } path && references is not null
                 ? new(options["student"]!.Location, references.File(path, options["student"]!.Location, "the student")) : null,
             Quantize = options["quantize"] is ObjectValue ? PassBinder.Quantize(options.Members.First(m => m.Key == "quantize"), (ObjectValue)options["quantize"]!, problems) : null,
+            Prune = options["prune"] is ObjectValue prune ? PruneBinder.Bind(options.Members.First(m => m.Key == "prune").KeyLocation, prune, problems) : null,
+            PruneUntil = (options["prune"] as ObjectValue)?.Get<Quantity>("until")?.Number ?? plan.PruneUntil,
             Scratch = options.Get<bool>("scratch") ?? false,
         };
         Check(plan, options, problems);
@@ -60,6 +62,8 @@ internal static class DistillBinder
             problems.Add(("with 'labels: 100%' nothing is compared with the teacher's scores: 'temperature' has no meaning", options["temperature"]!));
         foreach (var key in plan.Method == DistillMethod.Blockwise ? new[] { "labels", "hidden", "hidden_loss", "hidden_weight" }.Where(options.Has) : [])
             problems.Add(($"'{key}' has no meaning with 'method: blockwise', where each block is compared with the teacher's", options[key]!));
+        if (plan.Method == DistillMethod.Blockwise && plan.Prune is not null)
+            problems.Add(("zeros grow while all weights are trained together, not with 'method: blockwise'; put 'prune' in front of distill, whose zeros blocks keep", options["prune"]!));
         if (plan.HeldBack >= 1)
             problems.Add(("with 100% held back nothing is left to train on", options["held_back"]!));
         if (plan.WarmUp >= 1)

@@ -108,6 +108,12 @@ public sealed record DistillPlan(SourceLocation Location) : PassPlan(Location)
     /// <summary>The quantization behind the training, whose stored weights are trained; null for float weights.</summary>
     public QuantizePlan? Quantize { get; init; }
 
+    /// <summary>What becomes zero while the student is trained: single weights, a pattern or blocks; null for nothing.</summary>
+    public PrunePlan? Prune { get; init; }
+
+    /// <summary>The share of the steps, above 0 to 1, in which these zeros grow; in the rest they stay.</summary>
+    public double PruneUntil { get; init; } = 0.5;
+
     /// <summary>Whether the student's weights are drawn anew.</summary>
     public bool Scratch { get; init; }
 }

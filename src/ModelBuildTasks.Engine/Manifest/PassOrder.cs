@@ -60,23 +60,32 @@ internal static class PassOrder
             // Removed input channels would tear groups of N:M apart, and what is refit behind them would fill zeros again.
             if (pass is PrunePlan { RemovesShape: true } && passes.Take(i).OfType<PrunePlan>().FirstOrDefault(p => !p.RemovesShape) is { } zeros)
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"channels, heads and layers cannot go after single weights were pruned (line {zeros.Location.Line}): their zeros would not survive; remove channels first", pass.Location);
+            if (pass is PrunePlan { RemovesShape: true } && passes.Take(i).OfType<DistillPlan>().FirstOrDefault(d => d.Prune is not null) is { Prune: { } grown })
+                errors.Error(DiagnosticCodes.ImpossiblePasses, $"channels, heads and layers cannot go after distill has pruned single weights (line {grown.Location.Line}): their zeros would not survive; remove channels first", pass.Location);
             if (pass is DistillPlan { Student: { } student } && i > 0)
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"a student takes the place of the model, and what {passes[i - 1].Name} made of it would be lost; put distill first", student.Location);
             if (pass is DistillPlan { Scratch: true } && passes.Take(i).OfType<PrunePlan>().FirstOrDefault(p => !p.RemovesShape) is { } zeroed)
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"weights that are drawn anew lose the zeros of pruning (line {zeroed.Location.Line}); prune behind distill", pass.Location);
             if (pass is DistillPlan { Quantize: { } trained })
-                CheckStored(passes.Skip(i + 1).OfType<QuantizePlan>().FirstOrDefault(), trained, errors);
+                CheckStored("distill trains", passes.Skip(i + 1).OfType<QuantizePlan>().FirstOrDefault(), trained, errors);
+            if (pass is PrunePlan { Quantize: { } rounded })
+            {
+                CheckStored("prune rounds", passes.Skip(i + 1).OfType<QuantizePlan>().FirstOrDefault(), rounded, errors);
+                if (passes.Skip(i + 1).FirstOrDefault(p => p is PrunePlan or DistillPlan) is { } moves)
+                    errors.Error(DiagnosticCodes.ImpossiblePasses, $"{moves.Name} moves weights off the values that prune rounded them to (line {rounded.Location.Line}); put it in front, or leave 'quantize' out there", moves.Location);
+            }
+
             foreach (var (other, why) in demands.Requires.Where(r => !before.Contains(r.Pass)))
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"{pass.Name} needs {other} before it: {why}", pass.Location);
         }
     }
 
     // Weights that are trained on one grid and stored on another lose what they were trained for.
-    private static void CheckStored(QuantizePlan? stored, QuantizePlan trained, DiagnosticBag errors)
+    private static void CheckStored(string does, QuantizePlan? stored, QuantizePlan trained, DiagnosticBag errors)
     {
         if (stored is null)
-            errors.Error(DiagnosticCodes.ImpossiblePasses, "distill trains weights for a quantize that does not follow; add it, with the same options", trained.Location);
+            errors.Error(DiagnosticCodes.ImpossiblePasses, $"{does} weights for a quantize that does not follow; add it, with the same options", trained.Location);
         else if (stored.Bits != trained.Bits || stored.PerChannel != trained.PerChannel)
-            errors.Error(DiagnosticCodes.ImpossiblePasses, $"distill trains weights as the quantize in line {stored.Location.Line} will not store them; give both the same options for weights", trained.Location);
+            errors.Error(DiagnosticCodes.ImpossiblePasses, $"{does} weights as the quantize in line {stored.Location.Line} will not store them; give both the same options for weights", trained.Location);
     }
 }

@@ -25,6 +25,7 @@ internal static class PruneBinder
             Allocation = Parsed<PruneAllocation>(options, "allocate"),
             Repair = Parsed<PruneRepair>(options, "repair"),
             Multiple = (int?)options.Get<long>("multiple"),
+            Quantize = options["quantize"] is ObjectValue quantize ? PassBinder.Quantize(options.Members.First(m => m.Key == "quantize"), quantize, problems) : null,
         };
         plan = plan with { Limit = options.Get<Quantity>("limit")?.Number ?? (plan.RemovesShape ? LimitOfChannels : Math.Max(LimitOfWeights, plan.Amount)) };
         if (!options.Broken.Contains("structure"))
@@ -86,9 +87,13 @@ internal static class PruneBinder
     {
         if (plan is { Structure: PruneStructure.Layers, Repair: PruneRepair.Refit or PruneRepair.Bias })
             problems.Add(("a residual block that goes leaves nothing that could make up for it: 'repair' is for channels, heads and weights", options["repair"]!));
+        if (plan is { RemovesShape: true, Quantize: not null })
+            problems.Add(("'quantize' rounds weights together with the zeros among them: it is for single weights, patterns and blocks", options["quantize"]!));
         if (plan.RemovesShape)
             return;
-        if (plan.Repair == PruneRepair.Bias)
+        if (plan is { Quantize: not null, Repair: PruneRepair.None })
+            problems.Add(("with 'quantize' the rest makes up for what goes and for rounding, which 'repair: none' excludes", options["repair"]!));
+        else if (plan.Repair == PruneRepair.Bias)
             problems.Add(("'repair: bias' is for channels and heads; the weights left can do more: 'repair: refit'", options["repair"]!));
         else if (plan.Repair == PruneRepair.None && plan.Method is PruneMethod.SparseGpt or PruneMethod.Obs)
             problems.Add(($"with 'method: {Word(plan.Method)}' the rest makes up for what goes; without repair there are magnitude and wanda", options["repair"]!));

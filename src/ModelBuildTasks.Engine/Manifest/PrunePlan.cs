@@ -129,6 +129,9 @@ public sealed record PrunePlan(SourceLocation Location, double Amount) : PassPla
     /// <summary>The largest share of one layer's channels that may go.</summary>
     public double Limit { get; init; } = 0.75;
 
+    /// <summary>The quantization behind it, whose rounding is made up for together with the zeros; null for float weights.</summary>
+    public QuantizePlan? Quantize { get; init; }
+
     /// <summary>Whether removed tensors have another shape, or zeros stand in their place.</summary>
     public bool RemovesShape => Structure is PruneStructure.Channels or PruneStructure.Heads or PruneStructure.Layers;
 }

@@ -29,7 +29,7 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
         if (passes.OfType<ClusterPlan>().FirstOrDefault(c => c.Method == ClusterMethod.Gram) is { } cluster && !merged.Meant("calibration"))
             errors.Error(DiagnosticCodes.DataMissing, "'method: gram' looks at what the weights are multiplied with; give the target a 'calibration'", cluster.Location);
         if (!merged.Meant("calibration"))
-            CheckPruning(passes.OfType<PrunePlan>());
+            CheckPruning([.. passes.OfType<PrunePlan>(), .. passes.OfType<DistillPlan>().Select(d => d.Prune).OfType<PrunePlan>()]);
         CheckTraining(merged, recipe, passes, calibration);
         var validation = Validation(merged, calibration);
         var rules = Rules(merged, recipe);
@@ -65,6 +65,7 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
             var why = plan switch
             {
                 { Method: not (PruneMethod.Auto or PruneMethod.Magnitude) } => $"'method: {plan.Method.ToString().ToLowerInvariant()}' chooses by what calibration data makes of the weights",
+                { Quantize: not null } => "what is left makes up for zeros and rounding by calibration data",
                 { Allocation: PruneAllocation.Loss } => "'allocate: loss' predicts losses from calibration data",
                 { Repair: PruneRepair.Refit or PruneRepair.Bias } => $"'repair: {plan.Repair.ToString().ToLowerInvariant()}' fits what is left to calibration data",
                 _ => null,

@@ -63,7 +63,7 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
     {
         var cleaned = Run("clean-up", original.Model, bench.CleanUp);
         var results = new List<PassResult> { cleaned };
-        var prunes = target.Passes.Any(p => p is PrunePlan);
+        var prunes = target.Passes.Any(p => p is PrunePlan or DistillPlan { Prune: not null });
         if (prunes)
             Count(cleaned.Model);
         for (var i = 0; i < target.Passes.Count; i++)
@@ -141,7 +141,7 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
     /// <exception cref="ModelBuildException">MBT2050: some are lost.</exception>
     private IEnumerable<PassNote> CheckZeros(List<PassResult> results, string path)
     {
-        var at = Enumerable.Range(0, target.Passes.Count).LastOrDefault(i => target.Passes[i] is PrunePlan { RemovesShape: false }, -1);
+        var at = Enumerable.Range(0, target.Passes.Count).LastOrDefault(i => target.Passes[i] is PrunePlan { RemovesShape: false } or DistillPlan { Prune: not null }, -1);
         if (at < 0 || Layers.DidNothing(results[at + 1]))
             return [];
         using var written = OnnxModel.Load(path);

@@ -1,4 +1,5 @@
 using System.Collections;
+using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Reflection;
 using System.Text;
@@ -66,7 +67,12 @@ internal static class CanonicalText
         text.Append(close);
     }
 
-    private static IEnumerable<PropertyInfo> Properties(Type type) => type
+    // A native program keeps the properties of this assembly's types, as its project says, and of no others: one that is missing would be an option
+    // that changes the result and not the key.
+    [UnconditionalSuppressMessage("Trimming", "IL2070", Justification = "This assembly is kept whole, and other types are refused.")]
+    private static IEnumerable<PropertyInfo> Properties(Type type) => (type.Assembly == typeof(CanonicalText).Assembly
+            ? type
+            : throw new InvalidOperationException($"A plan holds a {type}, which the cache key cannot tell."))
         .GetProperties(BindingFlags.Public | BindingFlags.Instance)
         .Where(p => p.GetIndexParameters().Length == 0 && p.PropertyType != typeof(SourceLocation) && p.PropertyType != typeof(SourceLocation?)
             && p.PropertyType != typeof(DatasetUse) && p.PropertyType != typeof(ModelFile))

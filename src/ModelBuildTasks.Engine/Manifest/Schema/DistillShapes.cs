@@ -9,6 +9,29 @@ internal static class DistillShapes
         new("teacher", Scalars.Text("the name of a value"), "The name of the teacher's value.") { Required = true },
     ]);
 
+    private static readonly ScalarShape _structure = Scalars.ChoiceOr(PassShapes.StructurePattern, "a pattern such as 2:4 or a block such as 4x1", Scalars.Choice([("unstructured", "single weights become zero (default)")]));
+
+    private static ObjectShape Gradual { get; } = new("gradual", "What becomes zero while the model is trained.",
+    [
+        new("structure", _structure with
+        {
+            Parse = s => s.Text is "channels" or "heads" or "layers" ? new(null, $"{s.Text} make tensors smaller, which training cannot; put 'prune: {{ structure: {s.Text} }}' in front of distill") : _structure.Parse(s),
+        }, "What becomes zero as one."),
+        new("amount", PassShapes.Share(), "The share that becomes zero, of weights or blocks: 50% or 0.5; below 100%."),
+        new("until", Scalars.Quantity("a share such as 50%", 0, 1, above: true), "The share of the steps in which zeros grow (default 50%); in the rest they stay."),
+        new("allocate", Scalars.Choice(
+        [
+            ("auto", "loss with calibration data, else uniform (default)"),
+            ("uniform", "the same share of each layer"),
+            ("global", "one threshold on magnitudes, each layer's normalized"),
+            ("loss", "where the predicted loss for what is saved is least; needs calibration data"),
+        ]), "How the amount is spread over layers."),
+        new("limit", PassShapes.Share(), "The largest share of one layer that may go, where the amount is not the same for each (default 95%)."),
+    ])
+    {
+        AnyOf = ["amount", "structure"],
+    };
+
     public static ObjectShape Distill { get; } = new("distill", "How the model is trained to answer like the original.",
     [
         new("data", DatasetShapes.UseOrName, "What is trained on (default: the target's calibration data)."),
@@ -31,6 +54,7 @@ internal static class DistillShapes
         new("seed", Scalars.Integer(0), "The seed of the order of samples, and of new weights (default 0)."),
         new("student", Scalars.Text("the path of a model"), "Another model that is trained in place of this one, with the same inputs and outputs."),
         new("quantize", PassShapes.Quantize, "The quantize behind it, with the same options for weights: weights are trained as they will be stored, with straight-through gradients."),
+        new("prune", Gradual, "What becomes zero while the model is trained, a little more every few steps (Zhu and Gupta 2017)."),
         new("scratch", Scalars.Boolean, "Whether the weights are drawn anew instead of trained on (default false)."),
         new("method", Scalars.Choice([("end-to-end", "all weights together, by what the model answers (default)"), ("blockwise", "block by block from the inputs on, each by what the original has at the block's end")]), "How it is trained."),
         new("max_time", Scalars.Never("a clock may not choose what a build makes: 'epochs' and 'steps' bound training, and a time limit has its place in 'tune'"), "Not in a build: 'epochs' and 'steps' bound training."),

@@ -12,51 +12,6 @@ internal static class PassShapes
     /// <summary>What an amount of pruning can be counted in.</summary>
     public static IReadOnlyList<string> PruneMeasures { get; } = ["amount", "parameters", "macs", "bytes", "latency"];
 
-    public static ObjectShape Prune { get; } = new("prune", "What is removed, how much of it, and how it is chosen.",
-    [
-        new("structure", Scalars.ChoiceOr(StructurePattern, "a pattern such as 2:4 or a block such as 4x1", Scalars.Choice(
-        [
-            ("unstructured", "single weights become zero (default)"),
-            ("channels", "channels go, and tensors become smaller"),
-            ("heads", "attention heads go"),
-            ("layers", "residual blocks go"),
-        ])), "What is removed as one. 2:4 leaves 2 of 4 weights along the input channels; a block 4x1 is 4 output channels by 1 input channel that become zero together."),
-        new("amount", Share(), "The share that goes, of weights, channels, heads or blocks: 50% or 0.5; below 100%."),
-        new("parameters", Share(), "For channels, heads and layers: the share of the model's parameters that goes."),
-        new("macs", Share(), "For channels, heads and layers: the share of the multiply-accumulates that goes."),
-        new("bytes", Scalars.Bytes, "For channels, heads and layers: the most bytes that are left of the parameters."),
-        new("latency", Share(), "For channels, heads and layers: the share of the time that goes, as the runtime's cost table predicts it."),
-        new("method", Scalars.Choice(
-        [
-            ("auto", "with calibration data the one of the least predicted loss, else magnitude (default)"),
-            ("magnitude", "the least absolute values, or the least norms"),
-            ("wanda", "the least products of weight and norm of its input; needs calibration data"),
-            ("sparsegpt", "column by column, the rest making up for the error; needs calibration data"),
-            ("obs", "optimal brain surgeon: what the outputs miss least after the rest has made up for it; needs calibration data"),
-            ("flap", "for channels and heads: fluctuation of the input times the norm of its weights; needs calibration data"),
-        ]), "How it is chosen what goes."),
-        new("allocate", Scalars.Choice(
-        [
-            ("auto", "loss with calibration data, else uniform (default)"),
-            ("uniform", "the same share of each layer"),
-            ("global", "one threshold on scores, each layer's normalized"),
-            ("loss", "where the predicted loss for what is saved is least; needs calibration data"),
-        ]), "How the amount is spread over layers."),
-        new("repair", Scalars.Choice(
-        [
-            ("auto", "refit with calibration data where the method makes up for what went, else none (default)"),
-            ("refit", "what is left is fitted again by least squares, and biases; needs calibration data"),
-            ("bias", "for channels and heads: biases take the mean of what went; needs calibration data"),
-            ("none", "weights stay as they were"),
-        ]), "How what is left makes up for what went."),
-        new("multiple", Scalars.Integer(1, 1024), "For channels: numbers of channels left are multiples of this where the layer had a multiple (default: what the runtime likes)."),
-        new("limit", Share(), "The largest share of one layer that may go, where the amount is not the same for each (default 75% for channels and heads, 95% for single weights and blocks)."),
-    ])
-    {
-        Alternatives = PruneMeasures,
-        AnyOf = [.. PruneMeasures, "structure"],
-    };
-
     public static ObjectShape Quantize { get; } = new("quantize", "Quantization: weights and activations in 8 bits, or weights in fewer.",
     [
         new("weights", Scalars.ChoiceOr(BitsPattern, "a number of bits such as 4.2 bits", Scalars.Choice(
@@ -106,13 +61,59 @@ internal static class PassShapes
         new("per_channel", Scalars.Boolean, "A scale for each output channel of a weight (default true) instead of one for the tensor."),
         new("bias_correction", Scalars.Boolean, "Biases take back the mean error of quantized weights (default true); needs calibration data."),
         new("adaround", Scalars.Boolean, "Weights are rounded for the least error of their operator's output (default true) instead of to nearest; needs calibration data."),
-        new("min_sqnr", Scalars.Number(0, 100), "For activations auto with calibration data: the signal-to-noise ratio of the outputs in dB below which precision is given back whatever it costs (default 25)."),
+        new("min_sqnr", Scalars.Number(0, 100), "For activations auto with calibration data: the signal-to-noise ratio of the outputs in dB below which precision is given back whatever it costs (default 20)."),
         new("integer_macs", Scalars.Quantity("a share such as 80%", 0, 1), "For activations auto with calibration data: the share of multiply-accumulates that stays in 8 bit arithmetic whatever min_sqnr asks for; of what may leave it, half may go because float is faster there (default 0%)."),
         new("equalization", Scalars.Boolean, "Cross-layer equalization and high-bias absorption where they help (default true); needs calibration data."),
         new("smoothquant", Scalars.Boolean, "SmoothQuant where it helps (default true); needs calibration data."),
     ])
     {
         MayBeEmpty = true,
+    };
+
+    public static ObjectShape Prune { get; } = new("prune", "What is removed, how much of it, and how it is chosen.",
+    [
+        new("structure", Scalars.ChoiceOr(StructurePattern, "a pattern such as 2:4 or a block such as 4x1", Scalars.Choice(
+        [
+            ("unstructured", "single weights become zero (default)"),
+            ("channels", "channels go, and tensors become smaller"),
+            ("heads", "attention heads go"),
+            ("layers", "residual blocks go"),
+        ])), "What is removed as one. 2:4 leaves 2 of 4 weights along the input channels; a block 4x1 is 4 output channels by 1 input channel that become zero together."),
+        new("amount", Share(), "The share that goes, of weights, channels, heads or blocks: 50% or 0.5; below 100%."),
+        new("parameters", Share(), "For channels, heads and layers: the share of the model's parameters that goes."),
+        new("macs", Share(), "For channels, heads and layers: the share of the multiply-accumulates that goes."),
+        new("bytes", Scalars.Bytes, "For channels, heads and layers: the most bytes that are left of the parameters."),
+        new("latency", Share(), "For channels, heads and layers: the share of the time that goes, as the runtime's cost table predicts it."),
+        new("method", Scalars.Choice(
+        [
+            ("auto", "with calibration data the one of the least predicted loss, else magnitude (default)"),
+            ("magnitude", "the least absolute values, or the least norms"),
+            ("wanda", "the least products of weight and norm of its input; needs calibration data"),
+            ("sparsegpt", "column by column, the rest making up for the error; needs calibration data"),
+            ("obs", "optimal brain surgeon: what the outputs miss least after the rest has made up for it; needs calibration data"),
+            ("flap", "for channels and heads: fluctuation of the input times the norm of its weights; needs calibration data"),
+        ]), "How it is chosen what goes."),
+        new("allocate", Scalars.Choice(
+        [
+            ("auto", "loss with calibration data, else uniform (default)"),
+            ("uniform", "the same share of each layer"),
+            ("global", "one threshold on scores, each layer's normalized"),
+            ("loss", "where the predicted loss for what is saved is least; needs calibration data"),
+        ]), "How the amount is spread over layers."),
+        new("repair", Scalars.Choice(
+        [
+            ("auto", "refit with calibration data where the method makes up for what went, else none (default)"),
+            ("refit", "what is left is fitted again by least squares, and biases; needs calibration data"),
+            ("bias", "for channels and heads: biases take the mean of what went; needs calibration data"),
+            ("none", "weights stay as they were"),
+        ]), "How what is left makes up for what went."),
+        new("multiple", Scalars.Integer(1, 1024), "For channels: numbers of channels left are multiples of this where the layer had a multiple (default: what the runtime likes)."),
+        new("limit", Share(), "The largest share of one layer that may go, where the amount is not the same for each (default 75% for channels and heads, 95% for single weights and blocks)."),
+        new("quantize", Quantize, "The quantize behind it, with the same options for weights: what is left makes up for zeros and rounding together; needs calibration data."),
+    ])
+    {
+        Alternatives = PruneMeasures,
+        AnyOf = [.. PruneMeasures, "structure"],
     };
 
     public static ObjectShape Float16 { get; } = new("float16", "float16 as a form of storage or as arithmetic.",
@@ -183,7 +184,7 @@ internal static class PassShapes
         ]),
         Min: 0);
 
-    private static ScalarShape Share() => Scalars.Quantity("a share such as 50%", 0, 1, above: true);
+    internal static ScalarShape Share() => Scalars.Quantity("a share such as 50%", 0, 1, above: true);
 
     private static ObjectShape TensorMatch() => new("tensorMatch", "What a value must be.",
     [

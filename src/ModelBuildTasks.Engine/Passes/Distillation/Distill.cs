@@ -24,7 +24,7 @@ public static class Distill
     /// <param name="model">The student, where the plan names no other; it stays as it is.</param>
     /// <param name="plan">How it is trained.</param>
     /// <param name="context">Training data (<see cref="PassContext.Training"/>, or else the calibration data), <see cref="PassContext.Teacher"/>, and <see cref="PassContext.Student"/> for a plan that names one.</param>
-    /// <exception cref="ModelBuildException">MBT1010, MBT2040 to MBT2046: why it cannot be trained, or how training failed.</exception>
+    /// <exception cref="ModelBuildException">MBT1010, MBT2004, MBT2040 to MBT2049, MBT2062 to MBT2065: why it cannot be trained, or how training failed.</exception>
     public static PassResult Run(OnnxModel model, DistillPlan plan, PassContext context)
     {
         var data = context.Training ?? context.Calibration ?? throw new ModelBuildException(DiagnosticCodes.DataMissing, "distill trains on data, and there is none", plan.Location);
@@ -73,6 +73,7 @@ public static class Distill
             Quantizer = plan.Quantize is null ? null : FakeQuantizer.Of(student, plan.Quantize, context),
             KeepZeros = !plan.Scratch,
             Memory = plan.Memory,
+            Gradual = plan.Prune is null ? null : GradualPruning.Of(student, plan, context),
             Optimizer = new(Decay: (float)plan.WeightDecay),
         };
         var start = Stopwatch.GetTimestamp();
@@ -81,8 +82,8 @@ public static class Distill
             : new Trainer(projections.Student, teacher, data, options).Run(p => Report(context, p, start), context.Cancellation);
         trained = trained with { Student = projections.Detach(trained.Student) };
         var better = trained.After < trained.Before;
-        var decisions = Rows(student, trained, better);
-        return new(better || plan.Student is not null || plan.Scratch ? trained.Student : given.Clone(), decisions, Summary(trained, better));
+        var decisions = Rows(student, trained, better, plan.Prune is not null);
+        return new(better || plan.Student is not null || plan.Scratch || plan.Prune is not null ? trained.Student : given.Clone(), decisions, Summary(trained, better, plan.Prune is not null));
     }
 
     /// <summary>The artifact takes the original's place in the app: it must be called as that.</summary>
@@ -118,9 +119,11 @@ public static class Distill
             context.Progress?.Invoke(done);
     }
 
-    private static string Summary(TrainingResult trained, bool better)
+    private static string Summary(TrainingResult trained, bool better, bool prunes)
     {
         var losses = string.Create(CultureInfo.InvariantCulture, $"{trained.Before:G4} -> {trained.After:G4}");
+        if (prunes)
+            return string.Create(CultureInfo.InvariantCulture, $"{trained.Steps} steps in which {trained.Masked.Count} weight{(trained.Masked.Count == 1 ? " was" : "s were")} pruned, loss on held-back samples {(better ? $"{trained.Before:G4} (pruned at once) -> {trained.After:G4}" : $"no better than pruned at once, {trained.Before:G4}: they are")}");
         var masked = trained.Masked.Count == 0 ? "" : $", {trained.Masked.Count} pruned weight{(trained.Masked.Count == 1 ? "" : "s")} kept their zeros";
         if (trained.Blocks.All > 0)
             masked = $", {trained.Blocks.Kept} of {trained.Blocks.All} blocks with new weights{masked}";
@@ -128,7 +131,7 @@ public static class Distill
     }
 
     /// <summary>A row for each node that reads what was trained.</summary>
-    private static List<Decision> Rows(OnnxModel student, TrainingResult trained, bool better)
+    private static List<Decision> Rows(OnnxModel student, TrainingResult trained, bool better, bool prunes)
     {
         var weights = trained.Weights.ToHashSet();
         var (before, after) = (student.Graph.Initializer.ToDictionary(t => t.Name), trained.Student.Graph.Initializer.ToDictionary(t => t.Name));
@@ -139,12 +142,13 @@ public static class Distill
             {
                 var (old, now) = (student.ReadFloats(before[name]), trained.Student.ReadFloats(after[name]));
                 var bytes = student.ByteLength(before[name]);
-                var zeros = trained.Masked.Contains(name) ? "; its zeros stay" : "";
-                var reason = better ? $"'{name}' moved by {Change(old, now)} % of its norm{zeros}" : "training made the answers to samples that were held back no better";
+                var zeros = !trained.Masked.Contains(name) ? "" : prunes ? string.Create(CultureInfo.InvariantCulture, $"; {100.0 * now.Count(v => v == 0) / now.Length:0.0} % of it is zero") : "; its zeros stay";
+                var reason = prunes && !better ? $"pruned at once by magnitude, which training did not improve on{zeros}"
+                    : better ? $"'{name}' moved by {Change(old, now)} % of its norm{zeros}" : "training made the answers to samples that were held back no better";
                 var note = trained.Notes.GetValueOrDefault(name, (true, ""));
                 if (better && note.Item2.Length > 0)
                     reason = note.Item1 ? $"{reason}; {note.Item2}" : note.Item2;
-                rows.Add(new(node.DisplayName(), node.OpType, better && note.Item1 ? "trained" : "left", reason) { BytesBefore = bytes, BytesAfter = bytes });
+                rows.Add(new(node.DisplayName(), node.OpType, better && note.Item1 ? "trained" : prunes ? "pruned" : "left", reason) { BytesBefore = bytes, BytesAfter = bytes });
             }
         }
 

@@ -36,12 +36,19 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
         using var step = new TrainingStep(student, weights, terms, example, options);
         using var targets = new TeacherTargets(teacher, samples, step, micro, options, cancellation);
 
+        var gradual = options.Gradual;
+        // What is to be made better is the student pruned at once.
+        if (gradual is not null)
+            step.Grow(gradual, 1);
         var before = Judge(step, samples, targets, held, micro, cancellation);
         var (best, bestLoss, since) = (step.Snapshot(), before, 0);
+        if (gradual is not null)
+            step.Restart();
         var perEpoch = used.Length / batch;
         var total = Math.Min(options.Steps ?? int.MaxValue, perEpoch * options.Epochs);
         var search = new RateSearch(options, total, perEpoch);
         var done = 0;
+        bool IsPruned() => gradual is null || done >= gradual.Steps(total);
         double? last = null;
         for (var epoch = 0; done < total && since < options.Patience && !search.GaveUp; epoch++)
         {
@@ -50,6 +57,8 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
             for (var i = 0; i < perEpoch && done < total && !search.GaveUp; i++)
             {
                 search.NextStep(done);
+                if (gradual?.IsDue(done + 1, total) == true)
+                    step.Grow(gradual, gradual.Share(done + 1, total));
                 var loss = 0.0;
                 for (var r = 0; r < runs; r++)
                 {
@@ -67,13 +76,18 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
                 if (!search.IsTrialOver(finite: double.IsFinite(loss)))
                     continue;
                 last = Judge(step, samples, targets, held, micro, cancellation);
-                if (search.Judge(last < before))
-                    (best, bestLoss) = (step.Snapshot(), last.Value);
+                var reference = IsPruned() ? before : step.AtStart(() => Judge(step, samples, targets, held, micro, cancellation));
+                if (search.Judge(last < reference))
+                    (best, bestLoss) = IsPruned() ? (step.Snapshot(), last.Value) : (best, bestLoss);
                 else
+                {
                     step.Restart();
+                    if (gradual is not null)
+                        step.Grow(gradual, gradual.Share(done, total));
+                }
             }
 
-            if (!search.Found)
+            if (!search.Found || !IsPruned())
                 continue;
             last = Judge(step, samples, targets, held, micro, cancellation);
             if (last < bestLoss)

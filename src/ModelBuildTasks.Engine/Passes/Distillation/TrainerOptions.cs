@@ -51,6 +51,9 @@ internal sealed record TrainerOptions
     /// <summary>The quantization behind the training, whose weights the student is trained with; null for float weights.</summary>
     public FakeQuantizer? Quantizer { get; init; }
 
+    /// <summary>Zeros that grow while the student is trained; null for none.</summary>
+    public GradualPruning? Gradual { get; init; }
+
     /// <summary>The optimizer's settings.</summary>
     public AdamWOptions Optimizer { get; init; } = new();
 }

@@ -21,7 +21,8 @@ internal sealed class TrainingStep : IDisposable
     private readonly Func<IReadOnlyDictionary<string, FakeWeight>> _restart;
     private IReadOnlyDictionary<string, FakeWeight> _latent;
     private readonly Dictionary<string, float[]> _sums;
-    private readonly Dictionary<string, float[]> _masks;
+    private readonly Dictionary<string, float[]> _came;
+    private Dictionary<string, float[]> _masks;
     private readonly Dictionary<string, string> _byOutput;
     private readonly IReadOnlyCollection<string> _constants;
 
@@ -36,7 +37,8 @@ internal sealed class TrainingStep : IDisposable
         _weights = weights.ToDictionary(w => w, w => Tensor.Of<float>(DataType.Float, [.. tensors[w].Dims], student.ReadFloats(tensors[w])));
         _sums = _graph.Outputs.Keys.ToDictionary(w => w, w => new float[_weights[w].Count]);
         // Before weights are rounded, which makes zeros of its own.
-        _masks = options.KeepZeros ? ZeroMasks.Of(_weights) : [];
+        _came = options.KeepZeros ? ZeroMasks.Of(_weights) : [];
+        _masks = new(_came);
         _start = Snapshot();
         _restart = () => options.Quantizer?.Start(weights) ?? new Dictionary<string, FakeWeight>();
         _latent = _restart();
@@ -97,6 +99,8 @@ internal sealed class TrainingStep : IDisposable
             if (_latent.TryGetValue(name, out var latent))
             {
                 latent.Move(optimizer, sum);
+                if (mask is not null)
+                    latent.Mask(mask);
                 latent.Write(weight);
             }
             else
@@ -112,9 +116,55 @@ internal sealed class TrainingStep : IDisposable
     /// <summary>A copy of the weights, quantized as the student reads them.</summary>
     public Dictionary<string, float[]> Snapshot() => _weights.ToDictionary(w => w.Key, w => w.Value.ToFloats());
 
-    /// <summary>Begins anew with the weights that the student came with.</summary>
+    /// <summary>Adds zeros to the masks, and to the weights.</summary>
+    /// <param name="pruning">Which.</param>
+    /// <param name="share">How many of those that there will be, 0 to 1.</param>
+    public void Grow(GradualPruning pruning, double share)
+    {
+        pruning.Grow(share, _masks, _weights.Keys, name => _latent.TryGetValue(name, out var latent) ? latent.Copy() : _weights[name].ToFloats());
+        foreach (var (name, mask) in _masks)
+        {
+            var weight = _weights[name].As<float>();
+            if (_latent.TryGetValue(name, out var latent))
+            {
+                latent.Mask(mask);
+                latent.Write(weight);
+            }
+
+            TensorPrimitives.Multiply(weight, mask, weight);
+        }
+    }
+
+    /// <summary>What is found with the weights that the student came with, under the masks of now.</summary>
+    public T AtStart<T>(Func<T> find)
+    {
+        var now = Snapshot();
+        var start = _restart();
+        foreach (var (name, values) in _start)
+        {
+            var weight = _weights[name].As<float>();
+            values.CopyTo(weight);
+            if (start.GetValueOrDefault(name) is { } latent)
+            {
+                if (_masks.TryGetValue(name, out var zeros))
+                    latent.Mask(zeros);
+                latent.Write(weight);
+            }
+
+            if (_masks.TryGetValue(name, out var mask))
+                TensorPrimitives.Multiply(weight, mask, weight);
+        }
+
+        var found = find();
+        foreach (var (name, values) in now)
+            values.CopyTo(_weights[name].As<float>());
+        return found;
+    }
+
+    /// <summary>Begins anew with the weights that the student came with, and their zeros.</summary>
     public void Restart()
     {
+        _masks = new(_came);
         foreach (var (name, values) in _start)
             values.CopyTo(_weights[name].As<float>());
         _latent = _restart();

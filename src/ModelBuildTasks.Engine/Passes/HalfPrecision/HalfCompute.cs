@@ -22,7 +22,7 @@ internal sealed class HalfCompute(OnnxModel model, Float16Plan plan, PassContext
         var decisions = graph.Nodes.Select(n => Decide(clone, n)).ToList();
         var writer = new HalfWriter(clone, graph);
         writer.Write();
-        Check(clone);
+        Check(model, clone);
         var halves = graph.Nodes.Count(n => n.IsHalf);
         var summary = string.Create(CultureInfo.InvariantCulture, $"{halves} of {graph.Nodes.Count} float operators in float16, {writer.Casts} Casts; {Checked}");
         if (!context.Runtime.Formats.FoldsConstants)
@@ -47,7 +47,8 @@ internal sealed class HalfCompute(OnnxModel model, Float16Plan plan, PassContext
     }
 
     /// <summary>ONNX Runtime infers and compares all types of all graphs when it loads a model.</summary>
-    private void Check(OnnxModel made)
+    /// <exception cref="ModelBuildException">MBT2033: what was made does not load, and the model did.</exception>
+    internal static void Check(OnnxModel model, OnnxModel made)
     {
         if (Problem(made) is { } problem && Problem(model) is null)
             throw new ModelBuildException(DiagnosticCodes.HalfTypesContradict, $"the model does not become one of float16: {problem}; 'float16: {{ compute: false }}' stores its weights so, and a rule with 'quantize: none' keeps a node out");

@@ -20,7 +20,7 @@ internal sealed class LayerSource(OnnxModel model, PrunePlan plan, RoundingData?
     public MaskShape Shape { get; } = MaskShape.Of(plan);
 
     /// <summary>Whether biases take back mean errors: where the rest makes up for what went.</summary>
-    public bool TakesBack => plan.Repair == PruneRepair.Refit || plan.Repair == PruneRepair.Auto && plan.Method is not (PruneMethod.Magnitude or PruneMethod.Wanda);
+    public bool TakesBack => plan.Quantize is not null || plan.Repair == PruneRepair.Refit || plan.Repair == PruneRepair.Auto && plan.Method is not (PruneMethod.Magnitude or PruneMethod.Wanda);
 
     /// <summary>Whether the inputs of a weight are known.</summary>
     public bool HasData(PrunableWeight weight) => Use(weight) is not null;

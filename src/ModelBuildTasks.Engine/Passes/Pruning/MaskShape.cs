@@ -22,6 +22,9 @@ internal readonly record struct MaskShape(PruneStructure Structure, int Rows, in
     /// <summary>Whether the number of zeros follows from the shape.</summary>
     public bool IsPattern => Group > 0;
 
+    /// <summary>How many of so many values a pattern makes zero.</summary>
+    public long Zeros(long count) => count / Group * (Group - Keep);
+
     /// <summary>Neighbouring input channels that belong together in any way.</summary>
     private int Neighbours => Math.Max(Columns, Group);
 

@@ -1,7 +1,9 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
+using ModelBuildTasks.Engine.Diagnostics;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.Pruning.Joint;
 using ModelBuildTasks.Engine.Passes.Pruning.Methods;
 using ModelBuildTasks.Engine.Passes.Pruning.Sequential;
 using ModelBuildTasks.Engine.Passes.Quantization;
@@ -22,19 +24,37 @@ internal sealed class ZeroPruning
     private readonly IReadOnlyList<WeightedNode> _nodes;
     private readonly LayerSource _source;
     private readonly NameAllocator _names;
+    private readonly IReadOnlyDictionary<string, WeightNumbers>? _stored;
 
     private ZeroPruning(OnnxModel original, PrunePlan plan, PassContext context)
     {
         (_original, _model, _plan, _context) = (original, original.Clone(), plan, context);
         _nodes = PrunableWeights.Find(_model, new RuleSet(_model, context.Rules));
         _names = new(_model);
+        if (plan.Quantize is { } quantize)
+        {
+            JointRounding.Require(quantize);
+            if (context.Calibration is null)
+                throw new ModelBuildException(DiagnosticCodes.DataMissing, "what is left makes up for zeros and rounding by calibration data, and there is none", plan.Location);
+            _stored = StoredNumbers.Of(_model, quantize, context).ByName;
+        }
+
         _source = new(_model, plan, Observe(), context.Threads);
     }
 
     /// <summary>Prunes a copy of the model.</summary>
     public static PassResult Run(OnnxModel model, PrunePlan plan, PassContext context) => new ZeroPruning(model, plan, context).Run();
 
-    private PassResult Run()
+    /// <summary>How many values of each weight a plan makes zero, spread as it says; weights that do not have its shape are left out.</summary>
+    public static IReadOnlyDictionary<PrunableWeight, long> Amounts(OnnxModel model, PrunePlan plan, PassContext context)
+    {
+        var pruning = new ZeroPruning(model, plan, context);
+        var (weights, _) = pruning.Fitting();
+        return weights.Zip(pruning.Amounts(weights), (weight, amount) => (weight, plan.Structure == PruneStructure.Pattern ? pruning._source.Shape.Zeros(weight.Count) : amount))
+            .ToDictionary<(PrunableWeight Weight, long Amount), PrunableWeight, long>(p => p.Weight, p => p.Amount, ReferenceEqualityComparer.Instance);
+    }
+
+    private (List<PrunableWeight> Weights, Dictionary<PrunableWeight, string> Misfits) Fitting()
     {
         var weights = _nodes.SelectMany(n => n.Weights).Distinct<PrunableWeight>(ReferenceEqualityComparer.Instance).ToList();
         var misfits = new Dictionary<PrunableWeight, string>(ReferenceEqualityComparer.Instance);
@@ -45,6 +65,12 @@ internal sealed class ZeroPruning
         }
 
         weights.RemoveAll(misfits.ContainsKey);
+        return (weights, misfits);
+    }
+
+    private PassResult Run()
+    {
+        var (weights, misfits) = Fitting();
         var amounts = Amounts(weights);
         var done = new Dictionary<PrunableWeight, PrunedWeight>(ReferenceEqualityComparer.Instance);
         var clear = weights.Zip(amounts).ToDictionary(p => p.First, p => p.Second, (IEqualityComparer<PrunableWeight>)ReferenceEqualityComparer.Instance);
@@ -65,7 +91,7 @@ internal sealed class ZeroPruning
 
     private RoundingData? Observe()
     {
-        if (_context.Calibration is not { } calibration || _plan is { Method: PruneMethod.Magnitude, Repair: not PruneRepair.Refit, Allocation: not (PruneAllocation.Auto or PruneAllocation.Loss) })
+        if (_context.Calibration is not { } calibration || _plan is { Quantize: null, Method: PruneMethod.Magnitude, Repair: not PruneRepair.Refit, Allocation: not (PruneAllocation.Auto or PruneAllocation.Loss) })
             return null;
         var data = new RoundingData(_model.Graph, _nodes.SelectMany(n => n.Weights).SelectMany(w => w.Uses));
         _context.Statistics.Collect(_model, [], calibration, _context.Threads, done => _context.Progress?.Invoke(0.3 * done), null, data.Matrices);
@@ -141,7 +167,15 @@ internal sealed class ZeroPruning
 
         var layer = paired is null ? _source.Open(weight) : _source.Open(weight, paired);
         var before = _model.ReadFloats(weight.Tensor);
-        var pruned = LayerPruning.Prune(layer, _plan.Method, _plan.Repair, clear, _plan.Method == PruneMethod.Obs ? LayerPruning.MostObsCost : LayerPruning.MostAutoCost);
+        var repair = _stored is null ? _plan.Repair : PruneRepair.Refit;
+        var pruned = LayerPruning.Prune(layer, _plan.Method, repair, clear, _plan.Method == PruneMethod.Obs ? LayerPruning.MostObsCost : LayerPruning.MostAutoCost);
+        if (_stored is not null)
+        {
+            var form = weight.Key.Home == 0 ? _stored.GetValueOrDefault(weight.Key.Name) : null;
+            pruned = JointRounding.Misfit(form, _context) is { } why ? pruned with { Method = $"{pruned.Method}, not rounded with it ({why})" }
+                : JointRounding.Run(layer, pruned, _plan, clear, form!);
+        }
+
         result = PrunedWeight.Of(before, pruned.Values) with { Method = pruned.Method, OutputSqnr = Decibels(layer.Power, pruned.Loss!.Value) };
         if (_source.Centered(weight))
             BiasRepair.Apply(_model, weight, _source.Data!, before, pruned.Values, _names, use => use.Node, paired);

@@ -67,6 +67,14 @@ internal static class AffineQuantizer
         return codes;
     }
 
+    /// <summary>The next scale that <see cref="QuantizeWeight"/> finds again from its largest multiple: (127·s)/127 may be a neighbour of s.</summary>
+    public static float FoundAgain(float scale)
+    {
+        for (var next = WeightMax * scale / WeightMax; next != scale; next = WeightMax * scale / WeightMax)
+            scale = next;
+        return scale;
+    }
+
     /// <summary>
     /// Quantizes a weight symmetrically with one scale for each index of an axis: scale = max|w| / 127.
     /// </summary>

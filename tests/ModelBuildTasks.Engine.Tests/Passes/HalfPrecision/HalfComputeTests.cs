@@ -3,6 +3,7 @@ using ModelBuildTasks.Engine.Execution;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes;
+using ModelBuildTasks.Engine.Passes.HalfPrecision;
 using ModelBuildTasks.Engine.Tests.Passes.Quantization;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
@@ -32,6 +33,20 @@ public sealed class HalfComputeTests
         Assert.IsGreaterThanOrEqualTo(share * result.Decisions.Count, result.Decisions.Count(d => d.What == "float16"), result.Summary);
         CollectionAssert.AreEqual(before, clean.ToBytes(), "the model was changed");
         CollectionAssert.AreEqual(result.Model.ToBytes(), Float16Pass.Run(clean, Plan, Context with { Threads = 8 }).Model.ToBytes());
+    }
+
+    [TestMethod]
+    public void A_graph_whose_types_contradict_each_other_is_refused_with_the_runtimes_words()
+    {
+        var original = new SmallModel().Input("x", 4).Floats("w", [4], 1, 2, 3, 4).Node("Add", "x,w", "y").Output("y").Model;
+        var made = original.Clone();
+        made.Graph.Initializer[0] = made.CreateTensor<Half>("w", DataType.Float16, [4], [(Half)1, (Half)2, (Half)3, (Half)4]);
+        var error = Assert.ThrowsExactly<ModelBuildException>(() => HalfCompute.Check(original, made));
+        Assert.AreEqual("MBT2033", error.Diagnostics[0].Code);
+        StringAssert.Contains(error.Message, "Add");
+        HalfCompute.Check(original, original.Clone());
+        // A model that did not load before is not the pass's fault: what is wrong with it is said elsewhere.
+        HalfCompute.Check(made, made.Clone());
     }
 
     [TestMethod]

@@ -15,17 +15,9 @@ internal sealed class FakeEight(string name, float[] latent, long outer, long ch
     {
         var quantized = AffineQuantizer.QuantizeWeight(Latent, outer, channels, inner, []);
         for (var i = 0; i < into.Length; i++)
-            into[i] = quantized.Values[i] * Stable(quantized.Scales[i / inner % channels]);
+            into[i] = quantized.Values[i] * AffineQuantizer.FoundAgain(quantized.Scales[i / inner % channels]);
     }
 
     /// <inheritdoc/>
     public override void Move(AdamW optimizer, ReadOnlySpan<float> gradient) => optimizer.Update(Name, Latent, gradient);
-
-    /// <summary>A scale that is found again from its largest multiple: (127·s)/127 may be a neighbour of s.</summary>
-    private static float Stable(float scale)
-    {
-        for (var next = 127 * scale / 127; next != scale; next = 127 * scale / 127)
-            scale = next;
-        return scale;
-    }
 }

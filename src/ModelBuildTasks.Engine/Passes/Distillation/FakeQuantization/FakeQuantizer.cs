@@ -3,7 +3,6 @@ using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Quantization;
 using ModelBuildTasks.Engine.Passes.Quantization.Bits;
-using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
 
@@ -31,31 +30,11 @@ internal sealed class FakeQuantizer
     public static FakeQuantizer Of(OnnxModel student, QuantizePlan plan, PassContext context)
     {
         Refuse(plan);
-        var eight = plan.Bits is null ? plan : plan with { Bits = null, Activations = ActivationMode.None };
-        var choices = plan.Bits is { } bits ? BitsSelection.Of(student, eight, bits, context) : new(new FormSelection(student, eight, context).Choose(), [], new Dictionary<NodeWeight, NodeWeight>());
+        var stored = StoredNumbers.Of(student, plan, context);
+        var quantizer = new FakeQuantizer([.. stored.Left.Select(l => new Decision(l.Node.DisplayName(), l.Node.OpType, "not trained in its stored form", l.Reason))]);
         var forms = plan.Bits is null ? null : BitsSelection.Forms(student, plan.Bits, context);
-        var few = choices.Wanted.Select(c => c.Node).ToHashSet<NodeProto>(ReferenceEqualityComparer.Instance);
-        var left = new List<Decision>();
-        var quantizer = new FakeQuantizer(left);
-        var known = new Dictionary<string, string>();
-        foreach (var (choice, weight) in choices.Choices.Where(c => c.Form is not (null or QuantizedForm.Half)).SelectMany(c => c.Weights, (c, w) => (c, w)))
-        {
-            var name = weight.Node.Input[weight.Input];
-            var (key, start) = few.Contains(choice.Node) ? Few(student, weight, plan.Bits!, forms!) : Eight(student, weight, choice, plan, context);
-            var reason = weight.Home != 0 || !student.Graph.Initializer.Any(t => t.Name == name) ? "it is no initializer of the main graph"
-                : weight.Type != DataType.Float ? $"it is {ElementTypes.Name(weight.Type)}"
-                : known.TryGetValue(name, out var other) && other != key ? "another node will store it in another form" : null;
-            if (reason is not null)
-            {
-                left.Add(new(choice.Node.DisplayName(), choice.Node.OpType, "not trained in its stored form", $"'{name}': {reason}"));
-                quantizer._weights.Remove(name);
-                continue;
-            }
-
-            if (known.TryAdd(name, key))
-                quantizer._weights[name] = start;
-        }
-
+        foreach (var (name, form) in stored.ByName)
+            quantizer._weights[name] = () => Start(student, name, form, plan, forms);
         return quantizer;
     }
 
@@ -102,25 +81,14 @@ internal sealed class FakeQuantizer
             throw new ModelBuildException(DiagnosticCodes.NotTrainedAsStored, $"weights cannot be trained as quantize will store them: {reason}", plan.Location);
     }
 
-    private static (string Key, Func<FakeWeight> Start) Few(OnnxModel student, NodeWeight weight, BitsPlan plan, BitForms forms)
+    private static FakeWeight Start(OnnxModel student, string name, WeightNumbers form, QuantizePlan plan, BitForms? forms)
     {
-        var (name, layout) = (weight.Node.Input[weight.Input], RowLayout.Of(weight)!.Value);
-        if (plan.Bits == 1)
-            return ($"planes {layout}", () => new FakePlanes(name, student.ReadFloats(weight.Tensor), layout, plan));
-        var group = forms.Group(weight, layout, BitQuantizer.Grid(plan).Bits, plan.Group);
-        return ($"grid {layout} {group}", () => Grid(student, weight, plan, forms));
-    }
-
-    private static FakeGrid Grid(OnnxModel student, NodeWeight weight, BitsPlan plan, BitForms forms)
-    {
-        var (start, halves, _) = new BitQuantizer(student, plan, null, forms, 1).Quantize(weight);
-        return new(weight.Node.Input[weight.Input], student.ReadFloats(weight.Tensor), start, halves);
-    }
-
-    private static (string Key, Func<FakeWeight> Start) Eight(OnnxModel student, NodeWeight weight, FormChoice choice, QuantizePlan plan, PassContext context)
-    {
-        var perChannel = plan.PerChannel && (choice.Form == QuantizedForm.Weights || context.Runtime.Formats.IsPerChannel(choice.Node.OpType));
-        var (outer, channels, inner) = perChannel ? (weight.Outer, weight.Channels, weight.Inner) : (1, 1, weight.Count);
-        return ($"eight {outer} {channels} {inner}", () => new FakeEight(weight.Node.Input[weight.Input], student.ReadFloats(weight.Tensor), outer, channels, inner));
+        var latent = student.ReadFloats(form.Weight.Tensor);
+        if (form.Layout is not { } layout)
+            return new FakeEight(name, latent, form.Channels.Outer, form.Channels.Channels, form.Channels.Inner);
+        if (plan.Bits!.Bits == 1)
+            return new FakePlanes(name, latent, layout, plan.Bits);
+        var (start, halves, _) = new BitQuantizer(student, plan.Bits, null, forms!, 1).Quantize(form.Weight);
+        return new FakeGrid(name, latent, start, halves);
     }
 }

@@ -1,3 +1,5 @@
+using System.Numerics.Tensors;
+
 namespace ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
 
 /// <summary>
@@ -14,6 +16,12 @@ internal abstract class FakeWeight(string name, float[] latent)
 
     /// <summary>The weight behind the rounding.</summary>
     protected float[] Latent => latent;
+
+    /// <summary>A copy of the weight behind the rounding.</summary>
+    public float[] Copy() => (float[])latent.Clone();
+
+    /// <summary>Makes the weight zero where a mask is: what was pruned decides no scale.</summary>
+    public void Mask(float[] mask) => TensorPrimitives.Multiply(latent, mask, latent);
 
     /// <summary>Writes Q(w).</summary>
     public abstract void Write(Span<float> into);

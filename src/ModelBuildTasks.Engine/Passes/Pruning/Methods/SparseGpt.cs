@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using ModelBuildTasks.Engine.Passes.Pruning.Joint;
 using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 
 namespace ModelBuildTasks.Engine.Passes.Pruning.Methods;
@@ -20,7 +21,12 @@ internal static class SparseGpt
     /// <param name="layer">The weight and its inputs.</param>
     /// <param name="clear">How many weights become zero; of a pattern it says nothing.</param>
     /// <param name="blockColumns">Columns for which zeros are chosen at a time.</param>
-    public static float[] Run(SparseLayer layer, long clear, int blockColumns = BlockColumns)
+    /// <param name="grid">
+    /// The values that what is left may have, or null for any: then the errors of zeros and of rounding are made up for together, and zeros are chosen by what
+    /// they lose more than rounding does.
+    /// </param>
+    /// <param name="gone">Gets, in the order of the tensor, which weights were made zero by choice; null where nobody asks.</param>
+    public static float[] Run(SparseLayer layer, long clear, int blockColumns = BlockColumns, ISweepGrid? grid = null, bool[]? gone = null)
     {
         var result = new float[layer.Values.Length];
         var perGroup = layer.Rows.Count / layer.Rows.Groups;
@@ -37,21 +43,21 @@ internal static class SparseGpt
                 var rows = Math.Min(step, perGroup - first);
                 var start = group * perGroup + first;
                 var share = (long)((Int128)clear * (start + rows) / layer.Rows.Count - (Int128)clear * start / layer.Rows.Count);
-                new Sweep(layer, lower, order, start, rows).Run(share, blockColumns, result);
+                new Sweep(layer, lower, order, start, rows, grid).Run(share, blockColumns, result, gone);
             }
         }
 
         return result;
     }
 
-    private sealed class Sweep(SparseLayer layer, double[] lower, int[] order, int start, int rows)
+    private sealed class Sweep(SparseLayer layer, double[] lower, int[] order, int start, int rows, ISweepGrid? grid)
     {
         private readonly int _size = order.Length;
         private readonly MaskShape _shape = layer.Shape;
         private readonly double[][] _sums = [.. Enumerable.Range(0, rows).Select(_ => new double[order.Length])];
         private readonly double[][] _weights = [.. Enumerable.Range(start, rows).Select(r => layer.Row(layer.Values, r))];
 
-        public void Run(long clear, int blockColumns, float[] result)
+        public void Run(long clear, int blockColumns, float[] result, bool[]? gone)
         {
             // Blocks hold whole groups.
             var together = Math.Max(_shape.Columns, Math.Max(1, _shape.Group));
@@ -63,7 +69,7 @@ internal static class SparseGpt
                 var until = (long)((Int128)clear * (_size - begin) / _size);
                 var mask = Choose(begin, end, until - cleared);
                 cleared += mask.LongCount(m => m);
-                layer.Each(rows, r => Go(r, begin, end, mask, result));
+                layer.Each(rows, r => Go(r, begin, end, mask, result, gone));
             }
         }
 
@@ -76,16 +82,19 @@ internal static class SparseGpt
             var scores = new double[rows * width];
             layer.Each(rows, r =>
             {
-                // As if all columns of the block were left and made up for what went before.
+                // As if all columns of the block were left, on their grid, and made up for what went before.
                 var sums = _sums[r].AsSpan(begin, width).ToArray();
                 for (var k = end - 1; k >= begin; k--)
                 {
                     var (w, diagonal, sum) = (_weights[r][order[k]], lower[k * _size + k], sums[k - begin]);
                     var loss = diagonal * w - sum;
+                    var wanted = w - sum / diagonal;
+                    var error = grid is null || w == 0 ? -sum / diagonal : grid.Nearest(start + r, order[k], wanted) - w;
+                    var rest = grid is null ? 0 : diagonal * error + sum;
                     // What is zero stays zero.
-                    scores[r * width + k - begin] = w == 0 ? 0 : loss * loss;
-                    if (sum != 0)
-                        TensorPrimitives.MultiplyAdd(lower.AsSpan(k * _size + begin, k - begin), -sum / diagonal, sums.AsSpan(0, k - begin), sums.AsSpan(0, k - begin));
+                    scores[r * width + k - begin] = w == 0 ? 0 : loss * loss - rest * rest;
+                    if (error != 0)
+                        TensorPrimitives.MultiplyAdd(lower.AsSpan(k * _size + begin, k - begin), error, sums.AsSpan(0, k - begin), sums.AsSpan(0, k - begin));
                 }
             });
             var mask = new bool[scores.Length];
@@ -123,14 +132,18 @@ internal static class SparseGpt
             }
         }
 
-        private void Go(int row, int begin, int end, bool[] mask, float[] result)
+        private void Go(int row, int begin, int end, bool[] mask, float[] result, bool[]? gone)
         {
             var sums = _sums[row].AsSpan();
             for (var k = end - 1; k >= begin; k--)
             {
                 var wanted = Wanted(row, k);
-                var value = mask[row * (end - begin) + k - begin] ? 0 : (float)wanted;
-                result[layer.Rows.Index(start + row, order[k])] = value;
+                var goes = mask[row * (end - begin) + k - begin];
+                var value = goes ? 0 : (float)(grid?.Nearest(start + row, order[k], wanted) ?? wanted);
+                var at = layer.Rows.Index(start + row, order[k]);
+                result[at] = value;
+                if (gone is not null)
+                    gone[at] = goes;
                 var error = value - _weights[row][order[k]];
                 if (error != 0)
                     TensorPrimitives.MultiplyAdd(lower.AsSpan(k * _size, k), error, sums[..k], sums[..k]);

@@ -32,12 +32,8 @@ internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData?
         var rows = grams.Count > 0 ? WeightRows.Of(weight, grams[0].Geometry) : null;
         var moments = rows is null ? null : Enumerable.Range(0, rows.Groups).Select(g => WeightRounding.Moments(grams, g, centered: false)).ToArray();
         // Columns that are read more strongly count more, where all rows read the same.
-        var importance = moments is [var one] ? Importance(one, layout.Columns) : [];
-        BitWeight Find(bool halves) => RoundToNearest.Each(values, layout, grid, group, halves, threads, Search(grid, halves, importance));
-        var result = Find(true);
-        var halves = Array.TrueForAll(result.Scales, s => s is >= LeastHalf and < 65504);
-        if (!halves)
-            result = Find(false);
+        float[] importance = moments is [var one] ? Importance(Diagonal(one, layout.Columns)) : [];
+        var (result, halves) = Nearest(values, layout, plan, grid, group, importance, threads);
         // Values that lie on their grid have no error that data could make smaller.
         if (moments is not null && !result.Decode().AsSpan().SequenceEqual(values))
         {
@@ -47,6 +43,23 @@ internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData?
         }
 
         return (result, halves, Sqnr(values, result.Decode()));
+    }
+
+    /// <summary>Scales for values, with the nearest codes, and whether they are float16.</summary>
+    /// <param name="values">In the order of the tensor.</param>
+    /// <param name="layout">Their rows.</param>
+    /// <param name="plan">How scales are found.</param>
+    /// <param name="group">Columns that share a scale.</param>
+    /// <param name="squares">E[x²] of each column, where it is known and the same for all rows.</param>
+    /// <param name="threads">Threads to use; the result does not depend on it.</param>
+    public static (BitWeight Weight, bool Halves) Nearest(float[] values, RowLayout layout, BitsPlan plan, int group, ReadOnlySpan<double> squares, int threads) =>
+        Nearest(values, layout, plan, Grid(plan), group, squares.IsEmpty ? [] : Importance(squares), threads);
+
+    private static (BitWeight Weight, bool Halves) Nearest(float[] values, RowLayout layout, BitsPlan plan, BitGrid grid, int group, float[] importance, int threads)
+    {
+        BitWeight Find(bool halves) => RoundToNearest.Each(values, layout, grid, group, halves, threads, Search(plan, grid, halves, importance));
+        var result = Find(true);
+        return Array.TrueForAll(result.Scales, s => s is >= LeastHalf and < 65504) ? (result, true) : (Find(false), false);
     }
 
     /// <summary>Whether the order of the tensor is that of the file, and nothing but the weight itself decides its codes.</summary>
@@ -61,15 +74,15 @@ internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData?
     private (BitWeight Weight, bool Halves, double Sqnr) Streamed(NodeWeight weight, RowLayout layout, BitGrid grid, int group)
     {
         var rounding = new StreamedRounding(model, weight.Tensor, layout, grid, group, threads);
-        var (packed, sqnr) = rounding.Run(true, Search(grid, true, []));
+        var (packed, sqnr) = rounding.Run(true, Search(plan, grid, true, []));
         var halves = System.Numerics.Tensors.TensorPrimitives.Min(packed.Scales) >= LeastHalf && System.Numerics.Tensors.TensorPrimitives.Max(packed.Scales) < 65504;
         if (!halves)
-            (packed, sqnr) = rounding.Run(false, Search(grid, false, []));
+            (packed, sqnr) = rounding.Run(false, Search(plan, grid, false, []));
         return (new(layout, grid, group, [], [], []) { Packed = packed }, halves, sqnr);
     }
 
     /// <summary>How scales are found: those of values that lie on a grid already, or else by the plan's method.</summary>
-    private RoundToNearest.ScaleSearch Search(BitGrid grid, bool halves, float[] importance) => (tile, into, columns, first) =>
+    private static RoundToNearest.ScaleSearch Search(BitsPlan plan, BitGrid grid, bool halves, float[] importance) => (tile, into, columns, first) =>
     {
         if (plan.Method == BitsMethod.Hqq)
             HalfQuadratic.Search(tile, grid, into);
@@ -107,18 +120,20 @@ internal sealed class BitQuantizer(OnnxModel model, BitsPlan plan, RoundingData?
     public static BitGrid Grid(BitsPlan plan) =>
         plan.Ternary ? BitGrid.Ternary : BitGrid.Of(plan.Average is { } average ? (int)Math.Round(average) : plan.Bits, plan.Symmetric);
 
-    private static float[] Importance(double[] moments, int columns)
+    private static float[] Importance(ReadOnlySpan<double> squares)
     {
-        var diagonal = new float[columns];
-        for (var c = 0; c < columns; c++)
-            diagonal[c] = (float)moments[c * columns + c];
+        var diagonal = new float[squares.Length];
+        for (var c = 0; c < diagonal.Length; c++)
+            diagonal[c] = (float)squares[c];
         var mean = diagonal.Average();
         if (!(mean > 0) || !float.IsFinite(mean))
             return [];
-        for (var c = 0; c < columns; c++)
+        for (var c = 0; c < diagonal.Length; c++)
             diagonal[c] = diagonal[c] / mean + (float)RowRounding.Damping;
         return diagonal;
     }
+
+    private static double[] Diagonal(double[] moments, int columns) => [.. Enumerable.Range(0, columns).Select(c => moments[c * columns + c])];
 
     private static double Sqnr(float[] values, float[] decoded)
     {

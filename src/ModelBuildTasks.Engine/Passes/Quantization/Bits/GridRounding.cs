@@ -40,24 +40,9 @@ internal static class GridRounding
         var zeros = new int[weight.Groups];
         for (var g = 0; g < scales.Length; g++)
             (scales[g], zeros[g]) = (weight.Scales[row * scales.Length + g], weight.Zero(row * scales.Length + g));
-        var grid = new Grid(scales, zeros, weight.Group, weight.Grid.Top);
-
-        var (error, least) = Least(wanted, new ZerosKept<Grid>(grid, wanted), form);
-        for (var refit = 0; refit < Refits; refit++)
-        {
-            var codes = Codes(grid, wanted, error);
-            if (Fit(form, wanted, codes, grid, halves) is not { } fitted)
-                break;
-            var trial = new Grid(fitted, zeros, weight.Group, weight.Grid.Top);
-            var rest = new double[columns];
-            for (var c = 0; c < columns; c++)
-                rest[c] = trial.Value(c, codes[c]) - wanted[c];
-            var found = form.CoordinateDescent(wanted, new ZerosKept<Grid>(trial, wanted), rest);
-            if (!(found < least * (1 - 1e-6)))
-                break;
-            (least, error, grid) = (found, rest, trial);
-        }
-
+        // What is exactly zero stays zero, as with ZerosKept.
+        var zerosKept = Array.ConvertAll(wanted, w => w == 0 ? 0 : double.NaN);
+        var (error, grid) = Row(wanted, zerosKept, new Grid(scales, zeros, weight.Group, weight.Grid.Top), form, [], refits: true, halves);
         var best = Codes(grid, wanted, error);
         for (var c = 0; c < columns; c++)
             weight.Codes[layout.Index(row, c)] = (byte)best[c];
@@ -65,16 +50,64 @@ internal static class GridRounding
             weight.Scales[row * scales.Length + g] = (float)grid.Scale(g);
     }
 
-    /// <summary>The error ŵ − w of a row on any grid that eᵀHe is least for, as far as the searches find it, and eᵀHe. Never worse than nearest or GPTQ's.</summary>
-    public static (double[] Error, double Value) Least<TGrid>(double[] wanted, TGrid grid, QuadraticForm form) where TGrid : IColumnGrid
+    /// <summary>The error ŵ − w of a row on a grid that eᵀHe is least for, as far as the searches find it, and the grid with its scales as they then are.</summary>
+    /// <param name="wanted">w.</param>
+    /// <param name="values">The value of each column that has one only, see <see cref="FixedColumns{TGrid}"/>.</param>
+    /// <param name="grid">The values that the other columns may have.</param>
+    /// <param name="form">The output error.</param>
+    /// <param name="starts">Rows near which to search, beside the nearest to <paramref name="wanted"/> and the nearest plane.</param>
+    /// <param name="refits">Whether scales may move.</param>
+    /// <param name="halves">Whether scales are stored as float16.</param>
+    public static (double[] Error, Grid Grid) Row(double[] wanted, double[] values, Grid grid, QuadraticForm form, ReadOnlySpan<double[]> starts, bool refits, bool halves)
     {
-        var error = new double[wanted.Length];
-        for (var c = 0; c < error.Length; c++)
-            error[c] = grid.Nearest(c, wanted[c]) - wanted[c];
+        var (error, least) = Least(wanted, new FixedColumns<Grid>(grid, values), form, starts);
+        for (var refit = 0; refits && refit < Refits; refit++)
+        {
+            var codes = Codes(grid, wanted, error);
+            if (Fit(form, wanted, codes, grid, halves) is not { } fitted)
+                break;
+            var trial = grid with { Scales = fitted };
+            var rest = new double[wanted.Length];
+            for (var c = 0; c < rest.Length; c++)
+                rest[c] = trial.Value(c, codes[c]) - wanted[c];
+            var found = form.CoordinateDescent(wanted, new FixedColumns<Grid>(trial, values), rest);
+            if (!(found < least * (1 - 1e-6)))
+                break;
+            (least, error, grid) = (found, rest, trial);
+        }
+
+        return (error, grid);
+    }
+
+    /// <summary>The error ŵ − w of a row on any grid that eᵀHe is least for, as far as the searches find it, and eᵀHe. Never worse than nearest or GPTQ's.</summary>
+    /// <param name="wanted">w.</param>
+    /// <param name="grid">The values that a column may have.</param>
+    /// <param name="form">The output error.</param>
+    /// <param name="starts">Rows near which to search, too.</param>
+    public static (double[] Error, double Value) Least<TGrid>(double[] wanted, TGrid grid, QuadraticForm form, ReadOnlySpan<double[]> starts = default) where TGrid : IColumnGrid
+    {
+        var error = Near(wanted);
         var least = form.CoordinateDescent(wanted, grid, error);
-        var other = new double[wanted.Length];
-        form.NearestPlane(wanted, grid, other);
-        return form.CoordinateDescent(wanted, grid, other) is var value && value < least ? (other, value) : (error, least);
+        var plane = new double[wanted.Length];
+        form.NearestPlane(wanted, grid, plane);
+        Try(plane);
+        foreach (var start in starts)
+            Try(Near(start));
+        return (error, least);
+
+        double[] Near(double[] start)
+        {
+            var result = new double[wanted.Length];
+            for (var c = 0; c < result.Length; c++)
+                result[c] = grid.Nearest(c, start[c]) - wanted[c];
+            return result;
+        }
+
+        void Try(double[] other)
+        {
+            if (form.CoordinateDescent(wanted, grid, other) is var value && value < least)
+                (error, least) = (other, value);
+        }
     }
 
     private static int[] Codes(Grid grid, double[] wanted, double[] error) => [.. wanted.Select((w, c) => grid.Code(c, w + error[c]))];
@@ -150,22 +183,35 @@ internal static class GridRounding
         return true;
     }
 
-    private readonly struct Grid(double[] scales, int[] zeros, int group, int top) : IColumnGrid
+    /// <summary>The values of a row: scale·(code − zero), each group of columns with its own.</summary>
+    /// <param name="Scales">Of each group.</param>
+    /// <param name="Zeros">Of each group.</param>
+    /// <param name="Length">Columns of a group.</param>
+    /// <param name="Top">The largest code.</param>
+    internal readonly record struct Grid(double[] Scales, int[] Zeros, int Length, int Top) : IColumnGrid
     {
-        public int Groups => scales.Length;
+        /// <summary>Number of groups.</summary>
+        public int Groups => Scales.Length;
 
-        public int Group(int column) => column / group;
+        /// <summary>The group of a column.</summary>
+        public int Group(int column) => column / Length;
 
-        public double Scale(int g) => scales[g];
+        /// <summary>The scale of a group.</summary>
+        public double Scale(int g) => Scales[g];
 
-        public int Zero(int column) => zeros[column / group];
+        /// <summary>The code of zero in a column.</summary>
+        public int Zero(int column) => Zeros[column / Length];
 
-        public int Code(int column, double value) => (int)Math.Clamp(Math.Round(value / scales[column / group]) + zeros[column / group], 0, top);
+        /// <summary>The code nearest to a value.</summary>
+        public int Code(int column, double value) => (int)Math.Clamp(Math.Round(value / Scales[column / Length]) + Zeros[column / Length], 0, Top);
 
-        public double Value(int column, int code) => scales[column / group] * (code - zeros[column / group]);
+        /// <summary>What a code stands for.</summary>
+        public double Value(int column, int code) => Scales[column / Length] * (code - Zeros[column / Length]);
 
+        /// <inheritdoc/>
         public double Nearest(int column, double value) => Value(column, Code(column, value));
 
-        public double Distance(int column) => scales[column / group];
+        /// <inheritdoc/>
+        public double Distance(int column) => Scales[column / Length];
     }
 }

@@ -90,7 +90,7 @@ internal static class RoundToNearest
     /// <summary>The codes of values at a scale.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Code(Vector512<float> value, Vector512<float> inverse, Vector512<float> zero, int top) =>
-        Vector512.Min(Vector512.Max(Vector512.Round(value * inverse) + zero, Vector512<float>.Zero), Vector512.Create((float)top));
+        Vector512.MinNative(Vector512.MaxNative(Vector512.Round(value * inverse) + zero, Vector512<float>.Zero), Vector512.Create((float)top));
 
     /// <summary>The nearest float16 that is not zero, of each scale.</summary>
     public static Vector512<float> Halves(Vector512<float> scales)
@@ -142,7 +142,7 @@ internal static class RoundToNearest
             var error = Error(tile, scale, zero, grid.Top, importance);
             var better = Vector512.LessThan(error, least);
             best = Vector512.ConditionalSelect(better, scale, best);
-            least = Vector512.Min(error, least);
+            least = Vector512.MinNative(error, least);
         }
 
         var fitted = Fit(tile, best, zero, grid.Top, importance);
@@ -159,7 +159,7 @@ internal static class RoundToNearest
         for (var at = 0; at < tile.Length; at += Lanes)
         {
             var v = Vector512.Create(tile.Slice(at, Lanes));
-            (low, high) = (Vector512.Min(low, v), Vector512.Max(high, v));
+            (low, high) = (Vector512.MinNative(low, v), Vector512.MaxNative(high, v));
         }
 
         var range = grid.Symmetric ? Vector512.Max(-low, high) / (grid.Top - grid.Zero) : (high - low) / grid.Top;
@@ -171,32 +171,55 @@ internal static class RoundToNearest
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Error(ReadOnlySpan<float> tile, Vector512<float> scale, Vector512<float> zero, int top, ReadOnlySpan<float> importance)
     {
-        var (inverse, low, high) = (Vector512<float>.One / scale, -zero, Vector512.Create((float)top) - zero);
+        var (inverse, low, high) = (Vector512<float>.One / scale, Vector512.Create(Nearest) - zero, Vector512.Create(Nearest + top) - zero);
         var sum = Vector512<float>.Zero;
+        if (importance.IsEmpty)
+        {
+            for (var at = 0; at < tile.Length; at += Lanes)
+            {
+                var v = Vector512.Create(tile.Slice(at, Lanes));
+                var error = Vector512.FusedMultiplyAdd(Whole(v, inverse, low, high), scale, -v);
+                sum = Vector512.FusedMultiplyAdd(error, error, sum);
+            }
+
+            return sum;
+        }
+
         for (var (at, c) = (0, 0); at < tile.Length; at += Lanes, c++)
         {
             var v = Vector512.Create(tile.Slice(at, Lanes));
-            var code = Vector512.Min(Vector512.Max(Vector512.Round(v * inverse), low), high);
-            var error = code * scale - v;
-            sum += importance.IsEmpty ? error * error : error * error * importance[c];
+            var error = Vector512.FusedMultiplyAdd(Whole(v, inverse, low, high), scale, -v);
+            sum = Vector512.FusedMultiplyAdd(error * importance[c], error, sum);
         }
 
         return sum;
+    }
+
+    // Adding it to a float below 2^22 leaves no bit for a fraction: the sum is rounded to a whole number, ties to even, in one instruction
+    // together with the product in front of it.
+    private const float Nearest = 3 << 22;
+
+    /// <summary>The nearest whole number of <paramref name="value"/> times <paramref name="inverse"/>, within bounds that have <see cref="Nearest"/> added.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Whole(Vector512<float> value, Vector512<float> inverse, Vector512<float> low, Vector512<float> high)
+    {
+        var near = Vector512.FusedMultiplyAdd(value, inverse, Vector512.Create(Nearest));
+        return Vector512.MinNative(Vector512.MaxNative(near, low), high) - Vector512.Create(Nearest);
     }
 
     /// <summary>Σ w·q / Σ q² for the codes q − zero at a scale; the scale itself where all are zero.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Fit(ReadOnlySpan<float> tile, Vector512<float> scale, Vector512<float> zero, int top, ReadOnlySpan<float> importance)
     {
-        var (inverse, low, high) = (Vector512<float>.One / scale, -zero, Vector512.Create((float)top) - zero);
+        var (inverse, low, high) = (Vector512<float>.One / scale, Vector512.Create(Nearest) - zero, Vector512.Create(Nearest + top) - zero);
         var (products, squares) = (Vector512<float>.Zero, Vector512<float>.Zero);
         for (var (at, c) = (0, 0); at < tile.Length; at += Lanes, c++)
         {
             var v = Vector512.Create(tile.Slice(at, Lanes));
-            var code = Vector512.Min(Vector512.Max(Vector512.Round(v * inverse), low), high);
+            var code = Whole(v, inverse, low, high);
             var weighted = importance.IsEmpty ? code : code * importance[c];
-            products += weighted * v;
-            squares += weighted * code;
+            products = Vector512.FusedMultiplyAdd(weighted, v, products);
+            squares = Vector512.FusedMultiplyAdd(weighted, code, squares);
         }
 
         return Vector512.ConditionalSelect(Vector512.GreaterThan(products, Vector512<float>.Zero), products / squares, scale);
