@@ -7,6 +7,7 @@ using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.CleanupSteps;
 using ModelBuildTasks.Engine.Passes.DistillationSteps;
 using ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
+using ModelBuildTasks.Engine.Passes.DistillationSteps.Streams;
 
 namespace ModelBuildTasks.Engine.Passes;
 
@@ -40,6 +41,8 @@ public static class Distill
     private static PassResult Train(OnnxModel given, OnnxModel teacher, IDataset data, DistillPlan plan, PassContext context)
     {
         CheckInterface(given, teacher);
+        if (plan.Window is not null && data.Feedback.Count == 0)
+            throw new ModelBuildException(DiagnosticCodes.NoStreamTraining, "'window' counts the runs of a stream, and no output of the model is fed back in the data that is trained on");
         var student = given.Clone();
         ConstantNodes.Apply(student);
         if (plan.Scratch)
@@ -64,7 +67,9 @@ public static class Distill
             Optimizer = new(Decay: (float)plan.WeightDecay),
         };
         var start = Stopwatch.GetTimestamp();
-        var trained = new Trainer(student, teacher, data, options).Run(p => Report(context, p, start), context.Cancellation);
+        var trained = data.Feedback.Count > 0
+            ? new StreamTrainer(student, teacher, data, options, plan.Window ?? DistillPlan.DefaultWindow).Run(p => Report(context, p, start), context.Cancellation)
+            : new Trainer(student, teacher, data, options).Run(p => Report(context, p, start), context.Cancellation);
         var better = trained.After < trained.Before;
         var decisions = Rows(student, trained, better, plan.Prune is not null);
         return new(better || plan.Student is not null || plan.Scratch || plan.Prune is not null ? trained.Student : given.Clone(), decisions, Summary(trained, better, plan.Prune is not null));
