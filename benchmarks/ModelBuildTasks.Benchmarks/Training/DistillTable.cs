@@ -10,8 +10,8 @@ internal static class DistillTable
     public static int Write(string dataFolder, string? name) => ModelTable.WithManifest(dataFolder, manifest =>
     {
         var plan = ManifestReader.Read(manifest);
-        Console.WriteLine("| target | bytes | share | accuracy | agreement | passes |");
-        Console.WriteLine("|---|---:|---:|---|---:|---|");
+        Console.WriteLine("| target | bytes | share | accuracy | agreement | SQNR | passes |");
+        Console.WriteLine("|---|---:|---:|---|---:|---:|---|");
         var failed = false;
         foreach (var target in plan.Targets.Where(t => name is null || t.Name.StartsWith(name, StringComparison.Ordinal)))
         {
@@ -28,7 +28,7 @@ internal static class DistillTable
             var accuracy = ModelTable.Find(report, "accuracy");
             var passes = string.Join("; ", report.Passes.Skip(1).Select(p => string.Create(CultureInfo.InvariantCulture, $"{p.Name} {p.Seconds:F0} s: {p.Summary}{(p.Metrics?.FirstOrDefault(m => m.Name == "accuracy") is { } then ? $" ({then.Compressed:P2})" : "")}")));
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"| {report.Name} | {report.Artifact.Size:N0} | {(double)report.Artifact.Size / report.Model.Size:P1} | {accuracy?.Reference:P2} -> {accuracy?.Compressed:P2} | {ModelTable.Find(report, "agreement")?.Compressed:P2} | {passes} |"));
+                $"| {report.Name} | {report.Artifact.Size:N0} | {(double)report.Artifact.Size / report.Model.Size:P1} | {accuracy?.Reference:P2} -> {accuracy?.Compressed:P2} | {ModelTable.Find(report, "agreement")?.Compressed:P2} | {ModelTable.Find(report, "sqnr")?.Compressed:F1} | {passes} |"));
         }
 
         return failed ? 1 : 0;
