@@ -15,6 +15,7 @@ internal static class SparseTable
     private static readonly (string Name, string Target)[] _models =
     [
         ("SqueezeNet", "model: DATA/squeezenet/squeezenet_fp32.onnx, calibration: coco, validate: { data: imagenet47, accuracy: { min: 0 } }"),
+        ("Held", "model: DATA/squeezenet/squeezenet_fp32.onnx, calibration: { use: coco, take: 15 }, validate: { data: { use: coco, skip: 15 }, sqnr: { min: 0 } }"),
         ("Sms", "model: DATA/sms_encoder/sms_encoder.onnx, calibration: { use: sms-train, take: 256 }, validate: { data: sms-test, accuracy: { min: 0 } }"),
         ("Stories", "model: DATA/llama-aidreams/aidreams260k.onnx, calibration: { use: stories, take: 64 }, validate: { data: { use: stories, skip: 64, batch: 16 }, nll: { max_drop: 1000% } }"),
         ("Digits", "model: DATA/digits_resnet/digits_resnet.onnx, calibration: { use: digits, take: 256 }, validate: { data: { use: digits, skip: 8000, batch: 100 }, accuracy: { min: 0 } }"),
@@ -38,6 +39,11 @@ internal static class SparseTable
         "prune: { amount: 50% } }, { quantize: { activations: none } }, { store: {}",
         "prune: { amount: 50% } }, { quantize: { weights: uint4, method: gptq }",
         "quantize: { weights: uint4, method: gptq }",
+        .. new[] { "amount: 50%", "structure: '2:4'" }.SelectMany(what => new[] { "weights: int4", "activations: none" }, (what, stored) => (what, stored)).SelectMany(p => new[]
+        {
+            $"prune: {{ {p.what} }} }}, {{ quantize: {{ {p.stored} }}",
+            $"prune: {{ {p.what}, quantize: {{ {p.stored} }} }} }}, {{ quantize: {{ {p.stored} }}",
+        }),
     ];
 
     private static string Uniform(string what) => what.StartsWith("amount", StringComparison.Ordinal) ? ", allocate: uniform" : "";

@@ -24,6 +24,9 @@ internal sealed record GradientRequest(IReadOnlyList<string> Weights, IReadOnlyL
     /// <summary>Inputs whose value is the same in every step; they are taken from the sample and are no inputs of the graph.</summary>
     public IReadOnlyCollection<string> Constants { get; init; } = [];
 
+    /// <summary>Values of the model that are outputs of the graph, too.</summary>
+    public IReadOnlyCollection<string> Kept { get; init; } = [];
+
     /// <summary>Bytes of activations that may be kept for the way back; what is beyond is computed again, a segment of the graph at a time. Null keeps all.</summary>
     public long? ActivationBudget { get; init; }
 }
@@ -50,7 +53,7 @@ internal static class Gradients
 
         var outputs = new Dictionary<string, string>();
         form.Graph.Output.Clear();
-        foreach (var value in written.Terms.Prepend(written.Loss).Distinct())
+        foreach (var value in written.Terms.Prepend(written.Loss).Concat(request.Kept).Distinct())
             form.Graph.Output.Add(new ValueInfoProto { Name = value });
         foreach (var weight in request.Weights)
         {
@@ -97,6 +100,7 @@ internal static class Gradients
         form.Graph.Node.AddRange(builder.Nodes);
         form.Graph.Output.Clear();
         form.Graph.Output.Add(new ValueInfoProto { Name = written.Loss });
+        form.Graph.Output.AddRange(request.Kept.Select(k => new ValueInfoProto { Name = k }));
         Passes.CleanupSteps.DeadNodes.Apply(form);
         return Shapes(form, request.Sample);
     }

@@ -175,6 +175,9 @@ public static class DiagnosticCodes
     /// <summary>Weights cannot be pruned while they are trained.</summary>
     public const string NotPrunedInTraining = "MBT2068";
 
+    /// <summary>A stream cannot be trained on as it was asked for.</summary>
+    public const string NoStreamTraining = "MBT2069";
+
     /// <summary>Weights that were pruned are not zero any more in the finished file; it was not put in place.</summary>
     public const string ZerosLost = "MBT2050";
 

@@ -44,6 +44,7 @@ internal static class DistillBinder
             Quantize = options["quantize"] is ObjectValue ? PassBinder.Quantize(options.Members.First(m => m.Key == "quantize"), (ObjectValue)options["quantize"]!, problems) : null,
             Prune = options["prune"] is ObjectValue prune ? PruneBinder.Bind(options.Members.First(m => m.Key == "prune").KeyLocation, prune, problems) : null,
             PruneUntil = (options["prune"] as ObjectValue)?.Get<Quantity>("until")?.Number ?? plan.PruneUntil,
+            Window = (int?)options.Get<long>("window"),
             Scratch = options.Get<bool>("scratch") ?? false,
         };
         Check(plan, options, problems);

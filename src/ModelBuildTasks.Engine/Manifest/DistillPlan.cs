@@ -114,6 +114,12 @@ public sealed record DistillPlan(SourceLocation Location) : PassPlan(Location)
     /// <summary>The share of the steps, above 0 to 1, in which these zeros grow; in the rest they stay.</summary>
     public double PruneUntil { get; init; } = 0.5;
 
+    /// <summary>The runs of a stream through which a gradient goes; null for <see cref="DefaultWindow"/>, and for data without outputs that are fed back.</summary>
+    public int? Window { get; init; }
+
+    /// <summary>Runs of a stream through which a gradient goes where nobody says it.</summary>
+    public const int DefaultWindow = 8;
+
     /// <summary>Whether the student's weights are drawn anew.</summary>
     public bool Scratch { get; init; }
 }

@@ -55,6 +55,7 @@ internal static class DistillShapes
         new("student", Scalars.Text("the path of a model"), "Another model that is trained in place of this one, with the same inputs and outputs."),
         new("quantize", PassShapes.Quantize, "The quantize behind it, with the same options for weights: weights are trained as they will be stored, with straight-through gradients."),
         new("prune", Gradual, "What becomes zero while the model is trained, a little more every few steps (Zhu and Gupta 2017)."),
+        new("window", Scalars.Integer(1, 1024), "For data whose outputs are fed back: the runs of a stream through which a gradient goes (default 8)."),
         new("scratch", Scalars.Boolean, "Whether the weights are drawn anew instead of trained on (default false)."),
         new("method", Scalars.Choice([("end-to-end", "all weights together, by what the model answers (default)"), ("blockwise", "block by block from the inputs on, each by what the original has at the block's end")]), "How it is trained."),
         new("max_time", Scalars.Never("a clock may not choose what a build makes: 'epochs' and 'steps' bound training, and a time limit has its place in 'tune'"), "Not in a build: 'epochs' and 'steps' bound training."),

@@ -10,6 +10,7 @@ using ModelBuildTasks.Engine.Passes.CleanupSteps;
 using ModelBuildTasks.Engine.Passes.DistillationSteps;
 using ModelBuildTasks.Engine.Passes.DistillationSteps.Blocks;
 using ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
+using ModelBuildTasks.Engine.Passes.DistillationSteps.Streams;
 
 namespace ModelBuildTasks.Engine.Passes;
 
@@ -51,6 +52,8 @@ public static class Distill
     private static PassResult Train(OnnxModel given, OnnxModel teacher, IDataset data, DistillPlan plan, PassContext context)
     {
         CheckInterface(given, teacher);
+        if (plan.Window is not null && data.Feedback.Count == 0)
+            throw new ModelBuildException(DiagnosticCodes.NoStreamTraining, "'window' counts the runs of a stream, and no output of the model is fed back in the data that is trained on");
         var student = given.Clone();
         ConstantNodes.Apply(student);
         if (plan.Scratch)
@@ -77,9 +80,12 @@ public static class Distill
             Optimizer = new(Decay: (float)plan.WeightDecay),
         };
         var start = Stopwatch.GetTimestamp();
-        var trained = plan.Method == DistillMethod.Blockwise
-            ? new BlockwiseTrainer(student, teacher, data, options).Run(p => Report(context, p, start), context.Cancellation)
-            : new Trainer(projections.Student, teacher, data, options).Run(p => Report(context, p, start), context.Cancellation);
+        if (data.Feedback.Count > 0 && projections.Count > 0)
+            throw new ModelBuildException(DiagnosticCodes.NoStreamTraining, "hidden values that differ in width cannot be compared in a model whose outputs are fed back; name such as have the same width in both");
+        Action<TrainingProgress> progress = p => Report(context, p, start);
+        var trained = plan.Method == DistillMethod.Blockwise ? new BlockwiseTrainer(student, teacher, data, options).Run(progress, context.Cancellation)
+            : data.Feedback.Count > 0 ? new StreamTrainer(student, teacher, data, options, plan.Window ?? DistillPlan.DefaultWindow).Run(progress, context.Cancellation)
+            : new Trainer(projections.Student, teacher, data, options).Run(progress, context.Cancellation);
         trained = trained with { Student = projections.Detach(trained.Student) };
         var better = trained.After < trained.Before;
         var decisions = Rows(student, trained, better, plan.Prune is not null);

@@ -3,6 +3,7 @@ using ModelBuildTasks.Engine.Autodiff.Losses;
 using ModelBuildTasks.Engine.Data;
 using ModelBuildTasks.Engine.Diagnostics;
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
 using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 
 namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
@@ -32,77 +33,33 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
 
         var terms = options.Terms.Count > 0 ? options.Terms : DefaultTerms.Of(student);
         var example = samples.Batch(order.AsSpan(0, micro));
-        var weights = options.Weights.Count > 0 ? options.Weights : Trainable(terms, example);
+        var weights = options.Weights.Count > 0 ? options.Weights : Trainable(student, terms, example, options.Constants);
         using var step = new TrainingStep(student, weights, terms, example, options);
         using var targets = new TeacherTargets(teacher, samples, step, micro, options, cancellation);
 
-        var gradual = options.Gradual;
-        // What is to be made better is the student pruned at once.
-        if (gradual is not null)
-            step.Grow(gradual, 1);
-        var before = Judge(step, samples, targets, held, micro, cancellation);
-        var (best, bestLoss, since) = (step.Snapshot(), before, 0);
-        if (gradual is not null)
-            step.Restart();
-        var perEpoch = used.Length / batch;
-        var total = Math.Min(options.Steps ?? int.MaxValue, perEpoch * options.Epochs);
-        var search = new RateSearch(options, total, perEpoch);
-        var done = 0;
-        bool IsPruned() => gradual is null || done >= gradual.Steps(total);
-        double? last = null;
-        for (var epoch = 0; done < total && since < options.Patience && !search.GaveUp; epoch++)
+        var loop = new TrainingLoop(step, options, used.Length / batch, () => Judge(step, samples, targets, held, micro, cancellation));
+        var (now, turn) = (-1, Array.Empty<int>());
+        return loop.Run((epoch, i) =>
         {
-            var turn = SampleOrder.Shuffled(used.Length, options.Seed, (ulong)epoch + 1);
-            var sum = 0.0;
-            for (var i = 0; i < perEpoch && done < total && !search.GaveUp; i++)
+            if (now != epoch)
+                (now, turn) = (epoch, SampleOrder.Shuffled(used.Length, options.Seed, (ulong)epoch + 1));
+            var loss = 0.0;
+            for (var r = 0; r < runs; r++)
             {
-                search.NextStep(done);
-                if (gradual?.IsDue(done + 1, total) == true)
-                    step.Grow(gradual, gradual.Share(done + 1, total));
-                var loss = 0.0;
-                for (var r = 0; r < runs; r++)
-                {
-                    int[] chosen = [.. Enumerable.Range(0, micro).Select(k => used[turn[(((i * runs) + r) * micro) + k]])];
-                    loss += step.Accumulate(samples.Batch(chosen), targets.Batch(chosen), first: r == 0, cancellation) / runs;
-                }
-
-                done++;
-                if (double.IsFinite(loss))
-                    step.Move(search.Optimizer, 1f / runs);
-                else if (search.Found || !double.IsFinite(before))
-                    throw new ModelBuildException(DiagnosticCodes.LossNotFinite, $"the loss is not finite in step {done}; a smaller learning rate may help");
-                sum += loss;
-                progress?.Invoke(new(done, total, sum / (i + 1), last));
-                if (!search.IsTrialOver(finite: double.IsFinite(loss)))
-                    continue;
-                last = Judge(step, samples, targets, held, micro, cancellation);
-                var reference = IsPruned() ? before : step.AtStart(() => Judge(step, samples, targets, held, micro, cancellation));
-                if (search.Judge(last < reference))
-                    (best, bestLoss) = IsPruned() ? (step.Snapshot(), last.Value) : (best, bestLoss);
-                else
-                {
-                    step.Restart();
-                    if (gradual is not null)
-                        step.Grow(gradual, gradual.Share(done, total));
-                }
+                int[] chosen = [.. Enumerable.Range(0, micro).Select(k => used[turn[(((i * runs) + r) * micro) + k]])];
+                loss += step.Accumulate(samples.Batch(chosen), targets.Batch(chosen), first: r == 0, cancellation) / runs;
             }
 
-            if (!search.Found || !IsPruned())
-                continue;
-            last = Judge(step, samples, targets, held, micro, cancellation);
-            if (last < bestLoss)
-                (best, bestLoss, since) = (step.Snapshot(), last.Value, 0);
-            else
-                since++;
-        }
-
-        return new(Trained(best), before, bestLoss, done, weights) { Masked = [.. step.Masked] };
+            return (loss, 1f / runs);
+        }, progress, weights, best => Trained(student, options.Quantizer, best));
     }
 
-    private List<string> Trainable(IReadOnlyList<LossTerm> terms, IReadOnlyDictionary<string, Tensor> example)
+    /// <summary>The weights of a student that look like parameters and can be trained.</summary>
+    /// <exception cref="ModelBuildException">MBT2041: there is none.</exception>
+    internal static List<string> Trainable(OnnxModel student, IReadOnlyList<LossTerm> terms, IReadOnlyDictionary<string, Tensor> example, IReadOnlyCollection<string> constants)
     {
         var parameters = Parameters.Of(student).ToHashSet();
-        var can = Trainability.Of(student, [.. terms.Select(t => t.Value).Distinct()], example, options.Constants);
+        var can = Trainability.Of(student, [.. terms.Select(t => t.Value).Distinct()], example, constants);
         List<string> weights = [.. can.Where(w => w.Reason is null && parameters.Contains(w.Weight)).Select(w => w.Weight)];
         return weights.Count > 0 ? weights
             : throw new ModelBuildException(DiagnosticCodes.NotTrainable, $"no weight of the model can be trained{(can.FirstOrDefault(w => w.Reason is not null)?.Reason is { } why ? $": {why}" : "")}");
@@ -121,9 +78,10 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
         return sum / numbers.Length;
     }
 
-    private OnnxModel Trained(IReadOnlyDictionary<string, float[]> values)
+    /// <summary>A student with other weights.</summary>
+    internal static OnnxModel Trained(OnnxModel student, FakeQuantizer? quantizer, IReadOnlyDictionary<string, float[]> values)
     {
-        var trained = options.Quantizer?.Freeze(student, [.. values.Keys]) ?? student.Clone();
+        var trained = quantizer?.Freeze(student, [.. values.Keys]) ?? student.Clone();
         foreach (var tensor in trained.Graph.Initializer.Where(t => values.ContainsKey(t.Name)).ToList())
             GraphEdit.ReplaceInitializer(trained.Graph, tensor, trained.CreateTensor(tensor.Name, tensor.Dims, values[tensor.Name]));
         return trained;

@@ -54,6 +54,9 @@ internal sealed record TrainerOptions
     /// <summary>Zeros that grow while the student is trained; null for none.</summary>
     public GradualPruning? Gradual { get; init; }
 
+    /// <summary>Values of the student that its next run reads, by the inputs that they go to; empty where runs do not depend on each other.</summary>
+    public IReadOnlyDictionary<string, string> Carried { get; init; } = new Dictionary<string, string>();
+
     /// <summary>The optimizer's settings.</summary>
     public AdamWOptions Optimizer { get; init; } = new();
 }

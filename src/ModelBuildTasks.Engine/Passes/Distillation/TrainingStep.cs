@@ -14,6 +14,7 @@ namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
 internal sealed class TrainingStep : IDisposable
 {
     private readonly GradientGraph _graph;
+    private readonly IReadOnlyDictionary<string, string> _carried;
     private readonly Session _gradients;
     private readonly Session _loss;
     private readonly Dictionary<string, Tensor> _weights;
@@ -31,7 +32,8 @@ internal sealed class TrainingStep : IDisposable
         Terms = terms;
         student = options.Quantizer?.Freeze(student, weights) ?? student;
         _constants = options.Constants;
-        _graph = TrainingMemory.Build(student, new(weights, terms, example) { Constants = options.Constants }, options.Memory);
+        _carried = options.Carried;
+        _graph = TrainingMemory.Build(student, new(weights, terms, example) { Constants = options.Constants, Kept = [.. _carried.Values.Distinct()] }, options.Memory);
         _byOutput = _graph.Outputs.ToDictionary(o => o.Value, o => o.Key);
         var tensors = student.Graph.Initializer.ToDictionary(t => t.Name);
         _weights = weights.ToDictionary(w => w, w => Tensor.Of<float>(DataType.Float, [.. tensors[w].Dims], student.ReadFloats(tensors[w])));
@@ -62,14 +64,24 @@ internal sealed class TrainingStep : IDisposable
         _loss.Run(Inputs(batch, targets), [_graph.Loss], cancellation)[_graph.Loss].As<float>()[0];
 
     /// <summary>Adds the gradients of one batch to those since the first batch of the step; gives the loss.</summary>
-    public double Accumulate(IReadOnlyDictionary<string, Tensor> batch, IReadOnlyDictionary<string, Tensor> targets, bool first, CancellationToken cancellation)
+    public double Accumulate(IReadOnlyDictionary<string, Tensor> batch, IReadOnlyDictionary<string, Tensor> targets, bool first, CancellationToken cancellation) =>
+        Accumulate(batch, targets, first, null, cancellation);
+
+    private double Accumulate(
+        IReadOnlyDictionary<string, Tensor> batch, IReadOnlyDictionary<string, Tensor> targets, bool first, Dictionary<string, Tensor>? state, CancellationToken cancellation)
     {
         var loss = 0.0;
         _gradients.Run(
             Inputs(batch, targets),
-            [_graph.Loss, .. _byOutput.Keys],
-            (name, _, _, bytes) =>
+            [_graph.Loss, .. _byOutput.Keys, .. state is null ? [] : _carried.Values.Distinct()],
+            (name, type, shape, bytes) =>
             {
+                if (state is not null && _carried.Values.Contains(name))
+                {
+                    state[name] = new(type, shape, bytes.ToArray());
+                    return;
+                }
+
                 var values = MemoryMarshal.Cast<byte, float>(bytes);
                 if (!_byOutput.TryGetValue(name, out var weight))
                     loss = values[0];
@@ -80,6 +92,22 @@ internal sealed class TrainingStep : IDisposable
             },
             cancellation);
         return loss;
+    }
+
+    /// <summary>The loss on one window of a stream, and what its last run hands on.</summary>
+    public (double Loss, IReadOnlyDictionary<string, Tensor> State) LossAndState(IReadOnlyDictionary<string, Tensor> batch, IReadOnlyDictionary<string, Tensor> targets, CancellationToken cancellation)
+    {
+        var results = _loss.Run(Inputs(batch, targets), [_graph.Loss, .. _carried.Values.Distinct()], cancellation);
+        return (results[_graph.Loss].As<float>()[0], _carried.ToDictionary(c => c.Key, c => results[c.Value]));
+    }
+
+    /// <summary>Adds the gradients of one window of a stream; gives the loss, and what its last run hands on.</summary>
+    public (double Loss, IReadOnlyDictionary<string, Tensor> State) AccumulateAndState(
+        IReadOnlyDictionary<string, Tensor> batch, IReadOnlyDictionary<string, Tensor> targets, bool first, CancellationToken cancellation)
+    {
+        var state = new Dictionary<string, Tensor>();
+        var loss = Accumulate(batch, targets, first, state, cancellation);
+        return (loss, _carried.ToDictionary(c => c.Key, c => state[c.Value]));
     }
 
     /// <summary>Weights whose zeros stay.</summary>
@@ -192,6 +220,7 @@ internal sealed class TrainingStep : IDisposable
         var alone = _graph.Model.Clone();
         alone.Graph.Output.Clear();
         alone.Graph.Output.Add(new ValueInfoProto { Name = _graph.Loss });
+        alone.Graph.Output.AddRange(_carried.Values.Distinct().Select(c => new ValueInfoProto { Name = c }));
         CleanupSteps.DeadNodes.Apply(alone);
         UnusedInitializers.Remove(alone.Graph);
         return alone;

@@ -1,0 +1,76 @@
+using ModelBuildTasks.Engine.Diagnostics;
+using ModelBuildTasks.Engine.Onnx;
+
+namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
+
+/// <summary>Epochs of steps in their order, with a search for the learning rate, zeros that grow, and the weights that are best on what is held back.</summary>
+/// <param name="step">The weights and their gradients.</param>
+/// <param name="options">How long, and how fast.</param>
+/// <param name="perEpoch">Steps of an epoch.</param>
+/// <param name="judge">The loss on what is held back.</param>
+internal sealed class TrainingLoop(TrainingStep step, TrainerOptions options, int perEpoch, Func<double> judge)
+{
+    /// <summary>Trains.</summary>
+    /// <param name="accumulate">Adds up the gradients of an epoch's step; gives the loss and the factor before the gradients.</param>
+    /// <param name="progress">Told after every step.</param>
+    /// <param name="weights">Names of what is trained.</param>
+    /// <param name="trained">The student with some weights.</param>
+    public TrainingResult Run(
+        Func<int, int, (double Loss, float Factor)> accumulate, Action<TrainingProgress>? progress, IReadOnlyList<string> weights, Func<IReadOnlyDictionary<string, float[]>, OnnxModel> trained)
+    {
+        var gradual = options.Gradual;
+        // What is to be made better is the student pruned at once.
+        if (gradual is not null)
+            step.Grow(gradual, 1);
+        var before = judge();
+        var (best, bestLoss, since) = (step.Snapshot(), before, 0);
+        if (gradual is not null)
+            step.Restart();
+        var total = Math.Min(options.Steps ?? int.MaxValue, perEpoch * options.Epochs);
+        var search = new RateSearch(options, total, perEpoch);
+        var done = 0;
+        double? last = null;
+        bool IsPruned() => gradual is null || done >= gradual.Steps(total);
+        for (var epoch = 0; done < total && since < options.Patience && !search.GaveUp; epoch++)
+        {
+            var sum = 0.0;
+            for (var i = 0; i < perEpoch && done < total && !search.GaveUp; i++)
+            {
+                search.NextStep(done);
+                if (gradual?.IsDue(done + 1, total) == true)
+                    step.Grow(gradual, gradual.Share(done + 1, total));
+                var (loss, factor) = accumulate(epoch, i);
+                done++;
+                if (double.IsFinite(loss))
+                    step.Move(search.Optimizer, factor);
+                else if (search.Found || !double.IsFinite(before))
+                    throw new ModelBuildException(DiagnosticCodes.LossNotFinite, $"the loss is not finite in step {done}; a smaller learning rate may help");
+                sum += loss;
+                progress?.Invoke(new(done, total, sum / (i + 1), last));
+                if (!search.IsTrialOver(finite: double.IsFinite(loss)))
+                    continue;
+                last = judge();
+                if (search.Judge(last < (IsPruned() ? before : step.AtStart(judge))))
+                {
+                    if (IsPruned() && last < bestLoss)
+                        (best, bestLoss) = (step.Snapshot(), last.Value);
+                    continue;
+                }
+
+                step.Restart();
+                if (gradual is not null)
+                    step.Grow(gradual, gradual.Share(done, total));
+            }
+
+            if (!search.Found || !IsPruned())
+                continue;
+            last = judge();
+            if (last < bestLoss)
+                (best, bestLoss, since) = (step.Snapshot(), last.Value, 0);
+            else
+                since++;
+        }
+
+        return new(trained(best), before, bestLoss, done, weights) { Masked = [.. step.Masked] };
+    }
+}
