@@ -55,6 +55,7 @@ internal sealed class TrainingLoop(TrainingStep step, TrainerOptions options, in
                     continue;
                 // The weights come back, with gradual pruning to lose their zeros one after the other.
                 step.Restart();
+                search.Forget();
                 from = done;
                 if (gradual is not null && !search.Found)
                     step.Grow(gradual, 1);
