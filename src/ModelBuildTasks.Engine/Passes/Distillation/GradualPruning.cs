@@ -13,7 +13,8 @@ namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
 /// </summary>
 internal sealed class GradualPruning
 {
-    // Between two times that zeros are added the rest has some steps to make up for them.
+    // Between two times that zeros are added the rest has some steps to make up for them. The first step has some already: without any, a student that
+    // answers right has no gradient, and Adam would walk at random.
     private const int Times = 32;
 
     private readonly Dictionary<string, (PrunableWeight Weight, long Clear)> _weights;
@@ -50,7 +51,7 @@ internal sealed class GradualPruning
     /// <summary>Whether zeros are added in a step.</summary>
     /// <param name="done">Steps that will be done with it.</param>
     /// <param name="total">Steps of the training.</param>
-    public bool IsDue(int done, int total) => Steps(total) is var steps && (done == steps || done < steps && done % Math.Max(1, steps / Times) == 0);
+    public bool IsDue(int done, int total) => Steps(total) is var steps && (done == steps || done < steps && (done - 1) % Math.Max(1, steps / Times) == 0);
 
     /// <summary>The share of the zeros that there will be, 0 to 1.</summary>
     /// <param name="done">Steps that will be done.</param>

@@ -35,6 +35,9 @@ internal sealed class RateSearch(TrainerOptions options, int steps, int perEpoch
         Optimizer.NextStep(LearningRate.At(options.Rate, done, steps, options.WarmUp) * _share * rise);
     }
 
+    /// <summary>Forgets the moments of gradients: those of other weights would make the steps of the next ones too small.</summary>
+    public void Forget() => Optimizer = new(options.Optimizer);
+
     /// <summary>Whether it is to be judged now whether the trial helped.</summary>
     /// <param name="finite">Whether the loss still is.</param>
     public bool IsTrialOver(bool finite) => !Found && (_step >= _length || !finite);

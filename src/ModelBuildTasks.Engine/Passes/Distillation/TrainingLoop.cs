@@ -19,26 +19,25 @@ internal sealed class TrainingLoop(TrainingStep step, TrainerOptions options, in
         Func<int, int, (double Loss, float Factor)> accumulate, Action<TrainingProgress>? progress, IReadOnlyList<string> weights, Func<IReadOnlyDictionary<string, float[]>, OnnxModel> trained)
     {
         var gradual = options.Gradual;
-        // What is to be made better is the student pruned at once.
+        // What is to be made better is the student pruned at once, and a rate that helps it is one for a student that loses a little more every few
+        // steps: one that still answers like its teacher would want the smallest.
         if (gradual is not null)
             step.Grow(gradual, 1);
         var before = judge();
         var (best, bestLoss, since) = (step.Snapshot(), before, 0);
-        if (gradual is not null)
-            step.Restart();
         var total = Math.Min(options.Steps ?? int.MaxValue, perEpoch * options.Epochs);
         var search = new RateSearch(options, total, perEpoch);
-        var done = 0;
+        var (done, from) = (0, 0);
         double? last = null;
-        bool IsPruned() => gradual is null || done >= gradual.Steps(total);
+        bool IsPruned() => gradual is null || done - from >= gradual.Steps(total - from);
         for (var epoch = 0; done < total && since < options.Patience && !search.GaveUp; epoch++)
         {
             var sum = 0.0;
             for (var i = 0; i < perEpoch && done < total && !search.GaveUp; i++)
             {
                 search.NextStep(done);
-                if (gradual?.IsDue(done + 1, total) == true)
-                    step.Grow(gradual, gradual.Share(done + 1, total));
+                if (search.Found && gradual?.IsDue(done + 1 - from, total - from) == true)
+                    step.Grow(gradual, gradual.Share(done + 1 - from, total - from));
                 var (loss, factor) = accumulate(epoch, i);
                 done++;
                 if (double.IsFinite(loss))
@@ -50,16 +49,16 @@ internal sealed class TrainingLoop(TrainingStep step, TrainerOptions options, in
                 if (!search.IsTrialOver(finite: double.IsFinite(loss)))
                     continue;
                 last = judge();
-                if (search.Judge(last < (IsPruned() ? before : step.AtStart(judge))))
-                {
-                    if (IsPruned() && last < bestLoss)
-                        (best, bestLoss) = (step.Snapshot(), last.Value);
+                if (search.Judge(last < before))
+                    (best, bestLoss) = (step.Snapshot(), last.Value);
+                if (gradual is null && search.Found)
                     continue;
-                }
-
+                // The weights come back, with gradual pruning to lose their zeros one after the other.
                 step.Restart();
-                if (gradual is not null)
-                    step.Grow(gradual, gradual.Share(done, total));
+                search.Forget();
+                from = done;
+                if (gradual is not null && !search.Found)
+                    step.Grow(gradual, 1);
             }
 
             if (!search.Found || !IsPruned())

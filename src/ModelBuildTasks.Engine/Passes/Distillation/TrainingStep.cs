@@ -163,32 +163,6 @@ internal sealed class TrainingStep : IDisposable
         }
     }
 
-    /// <summary>What is found with the weights that the student came with, under the masks of now.</summary>
-    public T AtStart<T>(Func<T> find)
-    {
-        var now = Snapshot();
-        var start = _restart();
-        foreach (var (name, values) in _start)
-        {
-            var weight = _weights[name].As<float>();
-            values.CopyTo(weight);
-            if (start.GetValueOrDefault(name) is { } latent)
-            {
-                if (_masks.TryGetValue(name, out var zeros))
-                    latent.Mask(zeros);
-                latent.Write(weight);
-            }
-
-            if (_masks.TryGetValue(name, out var mask))
-                TensorPrimitives.Multiply(weight, mask, weight);
-        }
-
-        var found = find();
-        foreach (var (name, values) in now)
-            values.CopyTo(_weights[name].As<float>());
-        return found;
-    }
-
     /// <summary>Begins anew with the weights that the student came with, and their zeros.</summary>
     public void Restart()
     {

@@ -193,7 +193,8 @@ public sealed class StreamTrainingTests
                 ["input"] = Tensor.Of<float>(TensorProto.Types.DataType.Float, [1, 576], samples),
                 ["sr"] = Tensor.Of<long>(TensorProto.Types.DataType.Int64, [], [16000]),
                 ["state"] = Tensor.Of<float>(TensorProto.Types.DataType.Float, [.. feed.Shape!.Select(d => Math.Max(d, 1))], new float[ElementTypes.Count(feed.Shape!.Select(d => Math.Max(d, 1)))]),
-            }, null, 1) { SequenceStart = i == 0 });
+            }, null, 1)
+            { SequenceStart = i == 0 });
         }
 
         return new(new Listed(batches, new Dictionary<string, string> { ["state"] = "stateN" }), 0, 480);
@@ -212,7 +213,8 @@ public sealed class StreamTrainingTests
         public IReadOnlyDictionary<string, string> Feedback => _feedback;
 
         public IEnumerable<Batch> Batches() => Enumerable.Range(0, count).Select(i => new Batch(
-            new Dictionary<string, Tensor> { ["x"] = SmallModel.Tensor(seed + i, 1, width - 1), ["state"] = Tensor.Of<float>(TensorProto.Types.DataType.Float, [1, width], new float[width]) }, null, 1) { SequenceStart = i % every == 0 });
+            new Dictionary<string, Tensor> { ["x"] = SmallModel.Tensor(seed + i, 1, width - 1), ["state"] = Tensor.Of<float>(TensorProto.Types.DataType.Float, [1, width], new float[width]) }, null, 1)
+        { SequenceStart = i % every == 0 });
     }
 
     private sealed class Listed(IReadOnlyList<Batch> batches, IReadOnlyDictionary<string, string> feedback) : IDataset
