@@ -1,4 +1,8 @@
 using CsCheck;
+using ModelBuildTasks.Engine.Autodiff;
+using ModelBuildTasks.Engine.Autodiff.Losses;
+using ModelBuildTasks.Engine.Execution;
+using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 
 namespace ModelBuildTasks.Engine.Tests.Autodiff;
 
@@ -28,6 +32,36 @@ public sealed class ProductRuleTests
             GradientCheck.All(model.Node("Gemm", bias == 0 ? "a,b" : "a,b,c", "y", ("transA", transA ? 1 : 0), ("transB", transB ? 1 : 0), ("alpha", 0.5f), ("beta", 1.5f)).Output("y"));
         },
         iter: 15, threads: 1, seed: "0000KOIr8R01");
+
+    [TestMethod]
+    [DataRow("MatMul", false, 40, 200)]
+    [DataRow("MatMul", false, 200, 40)]
+    [DataRow("MatMul", false, 16, 100)]
+    [DataRow("Gemm", false, 16, 100)]
+    [DataRow("Gemm", false, 40, 200)]
+    [DataRow("Gemm", true, 40, 200)]
+    [DataRow("Gemm", true, 200, 40)]
+    public void The_gradient_of_a_weight_is_the_same_on_any_number_of_threads(string op, bool transposed, int from, int to)
+    {
+        // Sums over many rows with few columns for each thread: ONNX Runtime cuts them by the number of columns.
+        const int rows = 3000;
+        var small = new SmallModel().Input("x", rows, from).Random("w", 1, transposed ? [to, from] : [from, to]).Node(op, "x,w", "y", transposed ? [("transB", 1)] : []).Output("y");
+        var sample = new Dictionary<string, Tensor> { ["x"] = SmallModel.Tensor(2, rows, from) };
+        var graph = Gradients.Build(small.Model, new(["w"], [new(LossKind.SquaredError, "y")], sample));
+        var inputs = new Dictionary<string, Tensor>(sample)
+        {
+            ["w"] = SmallModel.Tensor(3, transposed ? [to, from] : [from, to]),
+            [graph.Targets[0]] = SmallModel.Tensor(4, rows, to),
+        };
+        byte[]? first = null;
+        foreach (var threads in new[] { 1, 2, 3, 5, 8 })
+        {
+            using var session = new Session(graph.Model, new SessionSettings(threads));
+            byte[] bytes = [.. session.Run(inputs)[graph.Outputs["w"]].Bytes];
+            first ??= bytes;
+            Assert.IsTrue(first.SequenceEqual(bytes), $"{threads} threads");
+        }
+    }
 
     [TestMethod]
     [DataRow("ij,jk->ik", new long[] { 2, 3 }, new long[] { 3, 4 })]

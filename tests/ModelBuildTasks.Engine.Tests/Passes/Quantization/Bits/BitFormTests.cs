@@ -41,6 +41,38 @@ public sealed class BitFormTests
     }
 
     [TestMethod]
+    [DataRow("uint4")]
+    [DataRow("int4")]
+    [DataRow("uint2")]
+    [DataRow("int2")]
+    public void Products_of_any_size_answer_as_their_codes_do(string word)
+    {
+        var (wrong, compared) = (new List<string>(), 0);
+        foreach (var group in new[] { 32, 64, 128 })
+        {
+            foreach (var columns in new[] { 1, 2, 3, 4, 5, 7, 8, 10, 12, 15, 16, 17, 20, 33, 64, 100 })
+            {
+                foreach (var (rows, k) in new[] { (1, 256), (2, 256), (5, 100), (40, 256) })
+                {
+                    using var model = Outputs.Clean(new SmallModel().Input("x", rows, k).Random("w", 1, k, columns).Node("MatMul", "x,w", "y").Output("y").Model).Model;
+                    var bits = BitModels.Bits(word) with { Group = group };
+                    var result = BitModels.Run(model, bits);
+                    if (!result.Decisions[0].What.StartsWith(word, StringComparison.Ordinal))
+                        continue;
+                    // Activations of a fused product have 8 bits.
+                    var sqnr = QuantizeTests.Sqnr(BitModels.Substituted(model, bits), result.Model, ListDataset.Random(model, 2));
+                    compared++;
+                    if (!(sqnr > 30))
+                        wrong.Add($"[{rows},{k}]x[{k},{columns}] in groups of {group}: {sqnr:F1} dB");
+                }
+            }
+        }
+
+        Assert.IsEmpty(wrong, string.Join('\n', wrong));
+        Assert.IsGreaterThan(100, compared);
+    }
+
+    [TestMethod]
     [DataRow(16)]
     [DataRow(32)]
     [DataRow(64)]
