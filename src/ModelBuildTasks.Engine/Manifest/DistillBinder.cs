@@ -30,6 +30,7 @@ internal static class DistillBinder
             WeightDecay = options.Get<double>("weight_decay") ?? plan.WeightDecay,
             WarmUp = Share(options, "warm_up") ?? plan.WarmUp,
             Temperature = options.Get<double>("temperature") ?? plan.Temperature,
+            Loss = options.Text("loss") switch { "scores" => OutputLoss.Scores, "values" => OutputLoss.Values, _ => OutputLoss.Auto },
             Labels = Share(options, "labels") ?? plan.Labels,
             Hidden = options["hidden"] is ListValue names ? [.. names.Items.Select(Pair)] : [],
             HiddenAuto = options.Text("hidden") == "auto",
@@ -61,6 +62,8 @@ internal static class DistillBinder
             problems.Add(($"'{key}' has a meaning only with 'hidden', which says what is compared inside the models", options[key]!));
         if (plan.Labels == 1 && options.Has("temperature"))
             problems.Add(("with 'labels: 100%' nothing is compared with the teacher's scores: 'temperature' has no meaning", options["temperature"]!));
+        foreach (var key in plan.Loss == OutputLoss.Values ? new[] { "labels", "temperature" }.Where(options.Has) : [])
+            problems.Add(($"'{key}' is for scores of classes, and has no meaning with 'loss: values'", options[key]!));
         foreach (var key in plan.Method == DistillMethod.Blockwise ? new[] { "labels", "hidden", "hidden_loss", "hidden_weight" }.Where(options.Has) : [])
             problems.Add(($"'{key}' has no meaning with 'method: blockwise', where each block is compared with the teacher's", options[key]!));
         if (plan.Method == DistillMethod.Blockwise && plan.Prune is not null)

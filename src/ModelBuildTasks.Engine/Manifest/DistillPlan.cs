@@ -2,6 +2,19 @@ using ModelBuildTasks.Engine.Diagnostics;
 
 namespace ModelBuildTasks.Engine.Manifest;
 
+/// <summary>How the outputs of student and teacher are compared.</summary>
+public enum OutputLoss
+{
+    /// <summary>Scores where a Softmax reads them or a matrix product gives them, else values.</summary>
+    Auto,
+
+    /// <summary>As scores of classes along the last axis: the divergence of their probabilities, which adding a number to all of them does not change.</summary>
+    Scores,
+
+    /// <summary>As values: the mean squared error.</summary>
+    Values,
+}
+
 /// <summary>How values inside student and teacher are compared.</summary>
 public enum HiddenLoss
 {
@@ -74,6 +87,9 @@ public sealed record DistillPlan(SourceLocation Location) : PassPlan(Location)
 
     /// <summary>What scores are divided by on both sides before they are compared.</summary>
     public double Temperature { get; init; } = 2;
+
+    /// <summary>How the outputs of student and teacher are compared.</summary>
+    public OutputLoss Loss { get; init; }
 
     /// <summary>The share of the loss, 0 to 1, that the data's labels have; the rest has the teacher.</summary>
     public double Labels { get; init; }

@@ -86,6 +86,8 @@ public sealed class ManifestErrorTests
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { quantize: { weights: int4 } } } ], calibration: digits } ]", "3:52 MBT1011 a quantize that does not follow")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { quantize: { weights: int4 } } }, { quantize: { weights: int2 } } ], calibration: digits } ]", "3:52 MBT1011 the quantize in line 3 will not store them")]
     // Distillation
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { loss: values, labels: 30% } } ], calibration: digits } ]", "3:74 MBT1006 'labels' is for scores of classes")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { loss: value } } ], calibration: digits } ]", "3:58 MBT1006 did you mean 'values'?")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: } ] } ]", "3:41 MBT1023 distill trains on data; give it a 'data'")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { data: fotos } } ] } ]", "3:58 MBT1007 unknown dataset 'fotos'")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { max_time: 5 } } ], calibration: photos } ]", "3:62 MBT1006 a clock may not choose")]

@@ -1,4 +1,5 @@
 using ModelBuildTasks.Engine.Autodiff.Losses;
+using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
@@ -11,24 +12,26 @@ namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
 internal static class DefaultTerms
 {
     /// <summary>A term for each output.</summary>
-    public static IReadOnlyList<LossTerm> Of(OnnxModel student) => [.. ByOutput(student).Values];
+    public static IReadOnlyList<LossTerm> Of(OnnxModel student) => [.. ByOutput(student, OutputLoss.Auto).Values];
 
     /// <summary>A term for each output, by the output's name.</summary>
-    public static OrderedDictionary<string, LossTerm> ByOutput(OnnxModel model)
+    /// <param name="model">The model.</param>
+    /// <param name="loss">How outputs are compared.</param>
+    public static OrderedDictionary<string, LossTerm> ByOutput(OnnxModel model, OutputLoss loss)
     {
         var index = new GraphIndex(model, model.Graph);
         var terms = new OrderedDictionary<string, LossTerm>();
         foreach (var output in model.Outputs.Where(o => o.Type is DataType.Float or DataType.Undefined))
-            terms[output.Name] = Term(index, output.Name);
+            terms[output.Name] = loss == OutputLoss.Values ? new(LossKind.SquaredError, output.Name) : Term(index, output.Name, loss == OutputLoss.Scores);
         return terms;
     }
 
-    private static LossTerm Term(GraphIndex index, string output)
+    private static LossTerm Term(GraphIndex index, string output, bool scores)
     {
         var producer = index.Producer(output);
         if (producer is not null && (producer.Is("Softmax") || producer.Is("LogSoftmax")))
             return new(LossKind.Divergence, producer.Input[0]) { Axis = (int)producer.Int("axis", -1) };
-        return new(producer is not null && IsProduct(index, producer) ? LossKind.Divergence : LossKind.SquaredError, output);
+        return new(scores || (producer is not null && IsProduct(index, producer)) ? LossKind.Divergence : LossKind.SquaredError, output);
     }
 
     private static bool IsProduct(GraphIndex index, NodeProto node) => node.Is("Gemm") || node.Is("MatMul")

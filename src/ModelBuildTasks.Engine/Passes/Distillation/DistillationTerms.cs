@@ -25,13 +25,15 @@ internal static class DistillationTerms
 
     private static List<LossTerm> Outputs(OnnxModel student, OnnxModel teacher, DistillPlan plan, IReadOnlyDictionary<string, Tensor> sample)
     {
-        var (mine, theirs) = (DefaultTerms.ByOutput(student), DefaultTerms.ByOutput(teacher));
+        var (mine, theirs) = (DefaultTerms.ByOutput(student, plan.Loss), DefaultTerms.ByOutput(teacher, plan.Loss));
         var shapes = Shapes(student, sample, [.. mine.Values.Where(t => t.Kind == LossKind.Divergence).Select(t => t.Value)]);
         var terms = new List<LossTerm>();
         foreach (var (output, term) in mine)
         {
             if (!theirs.TryGetValue(output, out var other))
                 throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"the teacher has no output '{output}' of float values that the student's could be compared with");
+            if (plan.Loss == OutputLoss.Scores && IsSingle(shapes[term.Value].Shape, term.Axis))
+                throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"'{output}' is a single number, and 'loss: scores' compares those of several classes");
             // A single number is no score among others: its divergence is zero whatever it is. Scores are compared as such where both models give them; a Softmax in only one of them is seen as its probabilities.
             if (term.Kind != other.Kind || (term.Kind == LossKind.Divergence && ((term.Value == output) != (other.Value == output) || IsSingle(shapes[term.Value].Shape, term.Axis))))
                 terms.Add(new(LossKind.SquaredError, output));

@@ -51,6 +51,28 @@ public sealed class DistillTests
     }
 
     [TestMethod]
+    public void Values_are_told_apart_where_scores_are_not()
+    {
+        // A network that gives three numbers with one offset: as scores of classes they are the same without it.
+        static OnnxModel Regressor(float offset) => new SmallModel().Input("x", -1, 4).Random("w", 1, 4, 3).Floats("b", [3], offset, offset, offset).Node("Gemm", "x,w,b", "y").Output("y").Model;
+        using var teacher = Regressor(1);
+        using var student = Regressor(0);
+        OnnxModel run(OutputLoss loss) => Distill.Run(student, _plan with { Loss = loss }, Context(teacher)).Model;
+        double distance(OnnxModel model) => Answer(model, "y").Zip(Answer(teacher, "y")).Average(p => Math.Abs(p.First - p.Second));
+        Assert.IsGreaterThan(0.5, distance(run(OutputLoss.Auto)));
+        Assert.IsGreaterThan(0.5, distance(run(OutputLoss.Scores)));
+        Assert.IsLessThan(0.25, distance(run(OutputLoss.Values)));
+    }
+
+    [TestMethod]
+    public void A_single_number_has_no_scores()
+    {
+        using var teacher = Network(1, 5, outputs: 1);
+        using var student = Network(9, 5, outputs: 1);
+        Assert.AreEqual("MBT2045", Assert.ThrowsExactly<ModelBuildException>(() => Distill.Run(student, _plan with { Loss = OutputLoss.Scores }, Context(teacher))).First.Code);
+    }
+
+    [TestMethod]
     public void Labels_teach_what_the_original_does_not_know()
     {
         using var teacher = Network(1, 5);
