@@ -58,6 +58,27 @@ public sealed class FakeQuantizerTests
     }
 
     [TestMethod]
+    [DataRow("MatMul", "int4")]
+    [DataRow("MatMul", "int2")]
+    [DataRow("Conv", "uint3")]
+    public void Training_begins_with_the_weights_that_gptq_would_end_with(string kind, string word)
+    {
+        using var model = BitModels.One(kind).Model;
+        var context = QuantizeTests.Context(ListDataset.Random(model, 6));
+        float[] start(PassContext with)
+        {
+            var values = new float[ElementTypes.Count(model.Graph.Initializer.First(t => t.Name == "w").Dims)];
+            FakeQuantizer.Of(model, Plan(word), with).Start(["w"])["w"].Write(values);
+            return values;
+        }
+
+        using var stored = Quantize.Run(model, Plan(word), context).Model;
+        var gptq = Decoded(stored, "x");
+        CollectionAssert.AreEqual(gptq, start(context));
+        CollectionAssert.AreNotEqual(gptq, start(QuantizeTests.Context()));
+    }
+
+    [TestMethod]
     public void A_rule_that_says_int8_is_trained_in_8_bits()
     {
         using var model = BitModels.One("MatMul").Model;

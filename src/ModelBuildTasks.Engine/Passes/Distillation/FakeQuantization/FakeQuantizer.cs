@@ -3,6 +3,7 @@ using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Quantization;
 using ModelBuildTasks.Engine.Passes.Quantization.Bits;
+using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
 
 namespace ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
 
@@ -33,9 +34,20 @@ internal sealed class FakeQuantizer
         var stored = StoredNumbers.Of(student, plan, context);
         var quantizer = new FakeQuantizer([.. stored.Left.Select(l => new Decision(l.Node.DisplayName(), l.Node.OpType, "not trained in its stored form", l.Reason))]);
         var forms = plan.Bits is null ? null : BitsSelection.Forms(student, plan.Bits, context);
+        var data = Observe(student, stored, plan, context);
         foreach (var (name, form) in stored.ByName)
-            quantizer._weights[name] = () => Start(student, name, form, plan, forms);
+            quantizer._weights[name] = () => Start(student, name, form, plan, forms, data, context.Threads);
         return quantizer;
+    }
+
+    /// <summary>What rounding by GPTQ needs, where the quantization behind would do it: training then begins with the weights that this would end with.</summary>
+    private static RoundingData? Observe(OnnxModel student, StoredNumbers stored, QuantizePlan plan, PassContext context)
+    {
+        if (plan.Bits is not { Bits: > 1, Method: BitsMethod.Auto or BitsMethod.Gptq } || context.Calibration is not { } calibration)
+            return null;
+        var data = new RoundingData(student.Graph, stored.ByName.Values.Where(f => f.Layout is not null).Select(f => f.Weight));
+        context.Statistics.Collect(student, [], calibration, context.Threads, null, null, data.Matrices);
+        return data;
     }
 
     /// <summary>The same for some of the weights.</summary>
@@ -81,14 +93,26 @@ internal sealed class FakeQuantizer
             throw new ModelBuildException(DiagnosticCodes.NotTrainedAsStored, $"weights cannot be trained as quantize will store them: {reason}", plan.Location);
     }
 
-    private static FakeWeight Start(OnnxModel student, string name, WeightNumbers form, QuantizePlan plan, BitForms? forms)
+    private static FakeWeight Start(OnnxModel student, string name, WeightNumbers form, QuantizePlan plan, BitForms? forms, RoundingData? data, int threads)
     {
         var latent = student.ReadFloats(form.Weight.Tensor);
         if (form.Layout is not { } layout)
             return new FakeEight(name, latent, form.Channels.Outer, form.Channels.Channels, form.Channels.Inner);
         if (plan.Bits!.Bits == 1)
             return new FakePlanes(name, latent, layout, plan.Bits);
-        var (start, halves, _) = new BitQuantizer(student, plan.Bits, null, forms!, 1).Quantize(form.Weight);
-        return new FakeGrid(name, latent, start, halves);
+        var (start, halves, _) = new BitQuantizer(student, plan.Bits, data, forms!, threads).Quantize(form.Weight);
+        var grid = new FakeGrid(name, latent, start, halves);
+        if (data?.Of(form.Weight) is not { Count: > 0 })
+            return grid;
+        // What GPTQ rounds another way than to nearest begins at its code.
+        var (nearest, found) = (new float[latent.Length], start.Decode());
+        grid.Write(nearest);
+        for (var i = 0; i < latent.Length; i++)
+        {
+            if (nearest[i] != found[i])
+                latent[i] = found[i];
+        }
+
+        return grid;
     }
 }
