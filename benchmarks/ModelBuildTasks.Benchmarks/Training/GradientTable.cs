@@ -7,6 +7,8 @@ using ModelBuildTasks.Engine.Execution;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes;
+using ModelBuildTasks.Engine.Passes.DistillationSteps;
+using ModelBuildTasks.Engine.Passes.Quantization;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 
@@ -47,6 +49,14 @@ internal static class GradientTable
     {
         using var original = OnnxModel.Load(target.ModelPath);
         var model = Cleanup.Run(original, new PassContext(target.Runtime, [])).Model;
+        if (model.Outputs.All(o => o.Type == DataType.Float16) && WideArithmetic.Apply(model) is { } wide)
+        {
+            // A model in float16 is trained in float32: its outputs in front of their Casts.
+            model = wide;
+            var index = new GraphIndex(model, model.Graph);
+            model.Graph.Output.AddRange(model.Outputs.Select(o => new ValueInfoProto { Name = DefaultTerms.Compared(index, o) }).ToList());
+        }
+
         var sample = Floats(model, DatasetFactory.Open(target.Calibration!, model).Batches().First().Inputs);
         string[] constants = [.. model.Inputs.Where(i => i.Type == DataType.Int64 && i.Shape is { Length: 0 }).Select(i => i.Name)];
         if (model.Graph.Node.Any(n => n.Bodies().Any()))

@@ -1,4 +1,5 @@
 using ModelBuildTasks.Engine.Autodiff.Losses;
+using ModelBuildTasks.Engine.Data;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
@@ -21,10 +22,22 @@ internal static class DefaultTerms
     {
         var index = new GraphIndex(model, model.Graph);
         var terms = new OrderedDictionary<string, LossTerm>();
-        foreach (var output in model.Outputs.Where(o => o.Type is DataType.Float or DataType.Undefined))
-            terms[output.Name] = loss == OutputLoss.Values ? new(LossKind.SquaredError, output.Name) : Term(index, output.Name, loss == OutputLoss.Scores);
+        foreach (var output in model.Outputs)
+        {
+            if (Compared(index, output) is { } value)
+                terms[output.Name] = loss == OutputLoss.Values ? new(LossKind.SquaredError, value) : Term(index, value, loss == OutputLoss.Scores);
+        }
+
         return terms;
     }
+
+    /// <summary>The float value that an output has: itself, or what a Cast makes a float16 output of; null where it is none.</summary>
+    public static string? Compared(GraphIndex index, ValueDescription output) => output.Type switch
+    {
+        DataType.Float or DataType.Undefined => output.Name,
+        DataType.Float16 when index.Producer(output.Name) is { } cast && cast.Is("Cast") => cast.Input[0],
+        _ => null,
+    };
 
     private static LossTerm Term(GraphIndex index, string output, bool scores)
     {

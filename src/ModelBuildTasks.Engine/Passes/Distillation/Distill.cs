@@ -11,6 +11,8 @@ using ModelBuildTasks.Engine.Passes.DistillationSteps;
 using ModelBuildTasks.Engine.Passes.DistillationSteps.Blocks;
 using ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
 using ModelBuildTasks.Engine.Passes.DistillationSteps.Streams;
+using ModelBuildTasks.Engine.Passes.Quantization;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes;
 
@@ -56,6 +58,14 @@ public static class Distill
             throw new ModelBuildException(DiagnosticCodes.NoStreamTraining, "'window' counts the runs of a stream, and no output of the model is fed back in the data that is trained on");
         var student = given.Clone();
         ConstantNodes.Apply(student);
+        var (stored, isHalf) = (student, false);
+        if (WideArithmetic.Apply(student) is { } wide)
+        {
+            // A step of training is less than float16 tells apart: it is done in float32, and what comes of it is stored as before.
+            RefuseHalf(plan, data);
+            (student, teacher, isHalf) = (wide, WideArithmetic.Apply(teacher) ?? teacher, true);
+        }
+
         if (plan.Scratch)
             student = FreshWeights.Draw(student, (ulong)plan.Seed);
         var sample = data.Batches().First().Inputs;
@@ -88,8 +98,36 @@ public static class Distill
             : new Trainer(projections.Student, teacher, data, options).Run(progress, context.Cancellation);
         trained = trained with { Student = projections.Detach(trained.Student) };
         var better = trained.After < trained.Before;
-        var decisions = Rows(student, trained, better, plan.Prune is not null);
+        var decisions = Rows(student, stored, trained, better, plan.Prune is not null);
+        if (isHalf)
+            trained = trained with { Student = Narrowed(stored, trained.Student) };
         return new(better || plan.Student is not null || plan.Scratch || plan.Prune is not null ? trained.Student : given.Clone(), decisions, Summary(trained, better, plan.Prune is not null));
+    }
+
+    private static void RefuseHalf(DistillPlan plan, IDataset data)
+    {
+        if (plan.Quantize is not null)
+            throw new ModelBuildException(DiagnosticCodes.NotTrainedAsStored, "weights cannot be trained as quantize will store them: those of a model in float16 are no multiples of a scale to the bit; leave 'quantize' out of 'distill', or take the float32 form of the model");
+        if (plan.Method == DistillMethod.Blockwise)
+            throw new ModelBuildException(DiagnosticCodes.NoBlocks, "a model in float16 is not trained block by block; train it end to end, or take its float32 form");
+        if (data.Feedback.Count > 0)
+            throw new ModelBuildException(DiagnosticCodes.NoStreamTraining, "a model in float16 whose outputs are fed back cannot be trained; take its float32 form");
+    }
+
+    /// <summary>A model in float16 with the weights that its float32 form has.</summary>
+    private static OnnxModel Narrowed(OnnxModel stored, OnnxModel trained)
+    {
+        var narrow = stored.Clone();
+        var wide = trained.Graph.Initializer.Where(t => (DataType)t.DataType == DataType.Float).ToDictionary(t => t.Name);
+        foreach (var tensor in narrow.Graph.Initializer.Where(t => wide.ContainsKey(t.Name)).ToList())
+        {
+            var values = trained.ReadFloats(wide[tensor.Name]);
+            GraphEdit.ReplaceInitializer(narrow.Graph, tensor, (DataType)tensor.DataType == DataType.Float16
+                ? narrow.CreateTensor<Half>(tensor.Name, DataType.Float16, tensor.Dims, Array.ConvertAll(values, v => (Half)v))
+                : narrow.CreateTensor(tensor.Name, tensor.Dims, values));
+        }
+
+        return narrow;
     }
 
     /// <summary>The artifact takes the original's place in the app: it must be called as that.</summary>
@@ -137,17 +175,18 @@ public static class Distill
     }
 
     /// <summary>A row for each node that reads what was trained.</summary>
-    private static List<Decision> Rows(OnnxModel student, TrainingResult trained, bool better, bool prunes)
+    private static List<Decision> Rows(OnnxModel student, OnnxModel stored, TrainingResult trained, bool better, bool prunes)
     {
         var weights = trained.Weights.ToHashSet();
         var (before, after) = (student.Graph.Initializer.ToDictionary(t => t.Name), trained.Student.Graph.Initializer.ToDictionary(t => t.Name));
+        var files = stored.Graph.Initializer.ToDictionary(t => t.Name);
         var rows = new List<Decision>();
         foreach (var node in student.Graph.Node)
         {
             foreach (var name in node.Input.Where(weights.Remove))
             {
                 var (old, now) = (student.ReadFloats(before[name]), trained.Student.ReadFloats(after[name]));
-                var bytes = student.ByteLength(before[name]);
+                var bytes = stored.ByteLength(files[name]);
                 var zeros = !trained.Masked.Contains(name) ? "" : prunes ? string.Create(CultureInfo.InvariantCulture, $"; {100.0 * now.Count(v => v == 0) / now.Length:0.0} % of it is zero") : "; its zeros stay";
                 var reason = prunes && !better ? $"pruned at once by magnitude, which training did not improve on{zeros}"
                     : better ? $"'{name}' moved by {Change(old, now)} % of its norm{zeros}" : "training made the answers to samples that were held back no better";

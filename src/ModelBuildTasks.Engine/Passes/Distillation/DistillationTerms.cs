@@ -28,6 +28,7 @@ internal static class DistillationTerms
         var (mine, theirs) = (DefaultTerms.ByOutput(student, plan.Loss), DefaultTerms.ByOutput(teacher, plan.Loss));
         var shapes = Shapes(student, sample, [.. mine.Values.Where(t => t.Kind == LossKind.Divergence).Select(t => t.Value)]);
         var terms = new List<LossTerm>();
+        var (inside, there) = (Values(student), Values(teacher));
         foreach (var (output, term) in mine)
         {
             if (!theirs.TryGetValue(output, out var other))
@@ -35,16 +36,23 @@ internal static class DistillationTerms
             if (plan.Loss == OutputLoss.Scores && IsSingle(shapes[term.Value].Shape, term.Axis))
                 throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"'{output}' is a single number, and 'loss: scores' compares those of several classes");
             // A single number is no score among others: its divergence is zero whatever it is. Scores are compared as such where both models give them; a Softmax in only one of them is seen as its probabilities.
-            if (term.Kind != other.Kind || (term.Kind == LossKind.Divergence && ((term.Value == output) != (other.Value == output) || IsSingle(shapes[term.Value].Shape, term.Axis))))
-                terms.Add(new(LossKind.SquaredError, output));
+            if (term.Kind != other.Kind || (term.Kind == LossKind.Divergence && ((term.Value == inside[output]) != (other.Value == there[output]) || IsSingle(shapes[term.Value].Shape, term.Axis))))
+                terms.Add(new(LossKind.SquaredError, inside[output]) { Reference = inside[output] == there[output] ? null : there[output] });
             else if (term.Kind != LossKind.Divergence)
-                terms.Add(term);
+                terms.Add(term.Value == other.Value ? term : term with { Reference = other.Value });
             else
                 terms.AddRange(Scores(term with { Reference = other.Value }, plan));
         }
 
         return plan.Labels == 0 || terms.Exists(t => t.Kind == LossKind.CrossEntropy) ? terms
             : throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, "labels need an output of scores, one a class, and the student has none: what a Softmax or a matrix product gives");
+    }
+
+    /// <summary>The float values of the outputs.</summary>
+    private static Dictionary<string, string> Values(OnnxModel model)
+    {
+        var index = new GraphIndex(model, model.Graph);
+        return model.Outputs.Where(o => DefaultTerms.Compared(index, o) is not null).ToDictionary(o => o.Name, o => DefaultTerms.Compared(index, o)!);
     }
 
     private static bool IsSingle(long[] shape, int axis) => shape.Length == 0 || shape[axis < 0 ? axis + shape.Length : axis] == 1;

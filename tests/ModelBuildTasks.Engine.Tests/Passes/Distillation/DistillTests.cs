@@ -4,6 +4,7 @@ using ModelBuildTasks.Engine.Execution;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 
 namespace ModelBuildTasks.Engine.Tests.Passes.Distillation;
@@ -62,6 +63,54 @@ public sealed class DistillTests
         Assert.IsGreaterThan(0.5, distance(run(OutputLoss.Auto)));
         Assert.IsGreaterThan(0.5, distance(run(OutputLoss.Scores)));
         Assert.IsLessThan(0.25, distance(run(OutputLoss.Values)));
+    }
+
+    [TestMethod]
+    public void A_model_in_float16_is_trained_in_float32_and_stays_in_float16()
+    {
+        static OnnxModel Half(int seed)
+        {
+            var small = new SmallModel().Input("x", DataType.Float16, -1, 4).Node("MatMul", "x,w", "a").Node("Tanh", "a", "d").Node("MatMul", "d,v", "y").Output("y", DataType.Float16);
+            foreach (var (name, number, dims) in new[] { ("w", seed, new long[] { 4, 5 }), ("v", seed + 1, [5, 3]) })
+                small.Graph.Initializer.Add(small.Model.CreateTensor<Half>(name, DataType.Float16, dims, [.. SmallModel.Values(number, (int)(dims[0] * dims[1])).Select(v => (Half)v)]));
+            return small.Model;
+        }
+
+        using var teacher = Half(1);
+        using var student = Half(9);
+        var context = Context(teacher) with { Training = new HalfPoints(300) };
+        foreach (var loss in new[] { OutputLoss.Auto, OutputLoss.Values })
+        {
+            var result = Distill.Run(student, _plan with { Loss = loss }, context);
+            Assert.IsTrue(result.Model.Graph.Initializer.All(t => (DataType)t.DataType == DataType.Float16) && result.Model.Graph.Node.Count == 3);
+            CollectionAssert.AreEqual(new[] { 40L, 30L }, result.Decisions.Select(d => d.BytesAfter).ToArray());
+            double distance(OnnxModel model) => HalfPoints.Answers(model).Zip(HalfPoints.Answers(teacher)).Average(p => Math.Abs(p.First - p.Second));
+            Assert.IsLessThan((loss == OutputLoss.Values ? 0.5 : 0.9) * distance(student), distance(result.Model), $"{loss}");
+        }
+
+        foreach (var (code, plan) in new[] { ("MBT2049", _plan with { Quantize = new(_at) }), ("MBT2062", _plan with { Method = DistillMethod.Blockwise }) })
+            Assert.AreEqual(code, Assert.ThrowsExactly<ModelBuildException>(() => Distill.Run(student, plan, context)).First.Code);
+    }
+
+    private sealed class HalfPoints(int count) : IDataset
+    {
+        public long Count => count;
+
+        public bool HasLabels => false;
+
+        public string Description => "points in float16";
+
+        public string ContentHash => "";
+
+        public IEnumerable<Batch> Batches() => Enumerable.Range(0, count).Select(i => new Batch(new Dictionary<string, Tensor> { ["x"] = Point(i) }, null, 1));
+
+        public static float[] Answers(OnnxModel model)
+        {
+            using var session = new Session(model, new SessionSettings());
+            return [.. Enumerable.Range(1000, 50).SelectMany(i => session.Run(new Dictionary<string, Tensor> { ["x"] = Point(i) })["y"].ToFloats())];
+        }
+
+        private static Tensor Point(int seed) => Tensor.Of<Half>(DataType.Float16, [1, 4], [.. SmallModel.Values(seed, 4).Select(v => (Half)v)]);
     }
 
     [TestMethod]
