@@ -41,6 +41,10 @@ internal static class CanonicalText
             case bool b:
                 text.Append(b ? "true" : "false");
                 break;
+            // Tuples have no properties: without this, 2:4 and 4:8 would be the same key.
+            case System.Runtime.CompilerServices.ITuple tuple:
+                AppendAll(text, '(', Enumerable.Range(0, tuple.Length).Select(i => ("", tuple[i])), ')');
+                break;
             case IDictionary map:
                 AppendAll(text, '{', map.Keys.Cast<object>().Select(k => (Of(k), map[k])).OrderBy(p => p.Item1, StringComparer.Ordinal), '}');
                 break;
