@@ -9,8 +9,8 @@ namespace ModelBuildTasks.Engine.Statistics;
 /// </summary>
 /// <param name="value">Name of the observed value.</param>
 /// <param name="geometry">How the node reads it.</param>
-/// <param name="graph">The graph of the node, see <see cref="Graph"/>.</param>
-internal sealed class GramMatrix(string value, GramGeometry geometry, int graph = 0)
+/// <param name="graph">The graph of the node, see <see cref="OrderedObserver.Graph"/>.</param>
+internal sealed class GramMatrix(string value, GramGeometry geometry, int graph = 0) : OrderedObserver(value, graph)
 {
     /// <summary>Most bytes of one node's matrices; a node that would need more gets none.</summary>
     public const long MaximumBytes = 32 << 20;
@@ -21,22 +21,11 @@ internal sealed class GramMatrix(string value, GramGeometry geometry, int graph 
     private const int BlockRows = 64;
 
     private readonly int _stride = Stride(geometry.Columns);
-    private readonly object _turn = new();
     private float[] _block = [];
     private double[] _gram = [];
     private double[] _sums = [];
     private int _blockRows;
     private long _positions;
-    private int _nextBatch;
-
-    /// <summary>Name of the observed value, as the graph of the node reads it.</summary>
-    public string Value { get; } = value;
-
-    /// <summary>
-    /// The graph in which the value is read, see <see cref="Onnx.GraphIndex.Number"/>. In the branch of an If only the runs that take the branch count,
-    /// also of a value that the branch has from outside.
-    /// </summary>
-    public int Graph { get; } = graph;
 
     /// <summary>How the node reads it.</summary>
     public GramGeometry Geometry { get; } = geometry;
@@ -54,35 +43,8 @@ internal sealed class GramMatrix(string value, GramGeometry geometry, int graph 
     public bool IsValid => Fits && Rows > 0 && Array.TrueForAll(_sums, double.IsFinite) && Enumerable.Range(0, Geometry.Groups * Geometry.Columns)
         .All(i => double.IsFinite(_gram[(long)i * _stride + i % Geometry.Columns]));
 
-    /// <summary>Adds a batch when all before it were added.</summary>
-    /// <param name="batch">Index of the batch in the dataset.</param>
-    /// <param name="samples">Samples in the batch.</param>
-    /// <param name="values">Row-major values.</param>
-    /// <param name="shape">Their dimensions.</param>
-    public void Add(int batch, long samples, ReadOnlySpan<float> values, ReadOnlySpan<long> shape)
-    {
-        WaitFor(batch);
-        if (values.IsEmpty || !Fits)
-            return;
-        if (Geometry.Kernel.Length == 0)
-            AddProduct(samples, values, shape);
-        else
-            AddConvolution(values, shape);
-    }
-
-    /// <summary>Says that nothing more comes from a batch. Every batch has to be ended, also one that failed or had no such value.</summary>
-    public void End(int batch)
-    {
-        WaitFor(batch);
-        lock (_turn)
-        {
-            _nextBatch++;
-            Monitor.PulseAll(_turn);
-        }
-    }
-
-    /// <summary>Says that there are no more batches.</summary>
-    public void Complete()
+    /// <inheritdoc/>
+    public override void Complete()
     {
         Flush();
         _block = [];
@@ -130,13 +92,15 @@ internal sealed class GramMatrix(string value, GramGeometry geometry, int graph 
 
     private static int Stride(int columns) => (columns + GramKernel.Width - 1) / GramKernel.Width * GramKernel.Width;
 
-    private void WaitFor(int batch)
+    /// <inheritdoc/>
+    protected override void See(long samples, ReadOnlySpan<float> values, ReadOnlySpan<long> shape)
     {
-        lock (_turn)
-        {
-            while (_nextBatch != batch)
-                Monitor.Wait(_turn);
-        }
+        if (!Fits)
+            return;
+        if (Geometry.Kernel.Length == 0)
+            AddProduct(samples, values, shape);
+        else
+            AddConvolution(values, shape);
     }
 
     private void AddProduct(long samples, ReadOnlySpan<float> values, ReadOnlySpan<long> shape)

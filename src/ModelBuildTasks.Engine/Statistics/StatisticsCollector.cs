@@ -19,11 +19,11 @@ internal static class StatisticsCollector
     /// <param name="threads">Runs at the same time; the result does not depend on it.</param>
     /// <param name="progress">Told the share of samples done.</param>
     /// <param name="channelAxes">For values whose channel means are wanted, too: the channels' axis, negative counting from the end.</param>
-    /// <param name="grams">Gram matrices to be filled, of values of the main graph and of the branches of its Ifs. One whose value cannot be observed stays empty.</param>
+    /// <param name="grams">Gram matrices and other observers to be filled, of values of the main graph and of the branches of its Ifs. One whose value cannot be observed stays empty.</param>
     /// <exception cref="ModelBuildException">MBT2004: the model does not run on the data.</exception>
     public static IReadOnlyDictionary<string, TensorStatistics> Collect(
         OnnxModel model, IReadOnlyCollection<string> names, IDataset data, int threads = 1, Action<double>? progress = null,
-        IReadOnlyDictionary<string, int>? channelAxes = null, IReadOnlyCollection<GramMatrix>? grams = null)
+        IReadOnlyDictionary<string, int>? channelAxes = null, IReadOnlyCollection<OrderedObserver>? grams = null)
     {
         grams ??= [];
         try
@@ -108,8 +108,8 @@ internal static class StatisticsCollector
     private static int SamplesIn(ReadOnlySpan<long> shape, long count) => shape.Length > 0 && shape[0] > 0 && shape[0] % count == 0 ? (int)count : 1;
 
     /// <summary>The model with more outputs, and the matrices by the output that shows their value.</summary>
-    private static (Session Session, ILookup<string, GramMatrix> Grams) Open(
-        OnnxModel model, IReadOnlyCollection<string> names, IReadOnlyCollection<GramMatrix> grams)
+    private static (Session Session, ILookup<string, OrderedObserver> Grams) Open(
+        OnnxModel model, IReadOnlyCollection<string> names, IReadOnlyCollection<OrderedObserver> grams)
     {
         // One intra-op thread a run: the bits of a float sum then do not depend on the machine's size.
         var settings = new SessionSettings(Threads: 1, Optimize: false);
@@ -128,7 +128,7 @@ internal static class StatisticsCollector
 
         return Open(outer);
 
-        (Session, ILookup<string, GramMatrix>) Open(IReadOnlyCollection<GramMatrix> shown)
+        (Session, ILookup<string, OrderedObserver>) Open(IReadOnlyCollection<OrderedObserver> shown)
         {
             var instrumentation = new Instrumentation(model);
             foreach (var name in names)
@@ -141,7 +141,7 @@ internal static class StatisticsCollector
     }
 
     /// <summary>What is kept of each value.</summary>
-    private sealed record Observers(HashSet<string> Names, IReadOnlyDictionary<string, int> ChannelAxes, ILookup<string, GramMatrix> Grams)
+    private sealed record Observers(HashSet<string> Names, IReadOnlyDictionary<string, int> ChannelAxes, ILookup<string, OrderedObserver> Grams)
     {
         public void See(
             Dictionary<string, TensorStatistics> mine, int batch, long samples, string name, ReadOnlySpan<long> shape, ReadOnlySpan<float> values)

@@ -1,7 +1,9 @@
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.Pruning.Scores;
 using ModelBuildTasks.Engine.Passes.Pruning.Sequential;
 using ModelBuildTasks.Engine.Passes.Quantization;
 using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
+using ModelBuildTasks.Engine.Statistics;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes.Pruning;
@@ -18,8 +20,10 @@ internal static class BiasRepair
     /// <param name="names">Free names.</param>
     /// <param name="find">Finds the node of a use in <paramref name="model"/>.</param>
     /// <param name="paired">Where the inputs are others than they were: E[x] before and now.</param>
+    /// <param name="scores">Where the outputs are scores: what was seen of the inputs as errors count.</param>
     public static void Apply(
-        OnnxModel model, PrunableWeight weight, RoundingData data, float[] before, float[] after, NameAllocator names, Func<NodeWeight, NodeProto> find, PairedMoments? paired = null)
+        OnnxModel model, PrunableWeight weight, RoundingData data, float[] before, float[] after, NameAllocator names, Func<NodeWeight, NodeProto> find, PairedMoments? paired = null,
+        ScoreMoments? scores = null)
     {
         foreach (var use in weight.Uses)
         {
@@ -31,8 +35,8 @@ internal static class BiasRepair
             var values = model.ReadFloats(bias);
             for (var row = 0; row < rows.Count; row++)
             {
-                double shift = 0;
-                for (var c = 0; c < rows.Columns; c++)
+                double shift = scores is null ? 0 : ScoreLayer.Shift(row, rows, after, scores);
+                for (var c = 0; c < rows.Columns && scores is null; c++)
                 {
                     var i = rows.Index(row, c);
                     shift += (double)before[i] * means[rows.Group(row)][c] - (double)after[i] * now[rows.Group(row)][c];

@@ -1,7 +1,9 @@
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.Pruning.Scores;
 using ModelBuildTasks.Engine.Passes.Pruning.Sequential;
 using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
+using ModelBuildTasks.Engine.Statistics;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes.Pruning;
@@ -10,8 +12,9 @@ namespace ModelBuildTasks.Engine.Passes.Pruning;
 /// <param name="model">The model.</param>
 /// <param name="plan">What is asked for.</param>
 /// <param name="data">Filled Gram matrices, or null.</param>
+/// <param name="scores">Filled moments of weights whose products are scores.</param>
 /// <param name="threads">Threads to use.</param>
-internal sealed class LayerSource(OnnxModel model, PrunePlan plan, RoundingData? data, int threads)
+internal sealed class LayerSource(OnnxModel model, PrunePlan plan, RoundingData? data, IReadOnlyDictionary<PrunableWeight, ScoreMoments> scores, int threads)
 {
     /// <summary>What is seen of the inputs.</summary>
     public RoundingData? Data => data;
@@ -28,13 +31,23 @@ internal sealed class LayerSource(OnnxModel model, PrunePlan plan, RoundingData?
     /// <summary>Whether the bias of a weight takes back its mean error.</summary>
     public bool Centered(PrunableWeight weight) => TakesBack && Use(weight) is { } use && data!.HasBias(use);
 
+    /// <summary>The moments of a weight whose products are scores, where the rest makes up for what went; else null.</summary>
+    public ScoreMoments? Scores(PrunableWeight weight) => TakesBack && scores.GetValueOrDefault(weight) is { IsValid: true } found && HasData(weight) ? found : null;
+
     /// <summary>Reads a weight of float32 whose rows are known.</summary>
-    public SparseLayer Open(PrunableWeight weight) =>
-        SparseLayer.Of(model, Use(weight) ?? weight.Uses[0], weight.Rows!, Shape, (DataType)weight.Tensor.DataType == DataType.Float ? data : null, TakesBack, threads);
+    public SparseLayer Open(PrunableWeight weight) => Scores(weight) is { } seen ? Open(weight, seen, changed: false)
+        : SparseLayer.Of(model, Use(weight) ?? weight.Uses[0], weight.Rows!, Shape, (DataType)weight.Tensor.DataType == DataType.Float ? data : null, TakesBack, threads);
 
     /// <summary>A weight behind others that are pruned already: it is to make of what it reads now what it made of what it read before.</summary>
     public SparseLayer Open(PrunableWeight weight, PairedMoments paired) =>
         new(paired.Wanted(model.ReadFloats(weight.Tensor), weight.Rows!, threads), weight.Rows!, Shape, [(double[])paired.Now.Clone()], [paired.Squares], threads);
+
+    /// <summary>A weight whose products are scores.</summary>
+    /// <param name="weight">The weight.</param>
+    /// <param name="seen">What it reads.</param>
+    /// <param name="changed">Whether others in front of it are pruned already.</param>
+    public SparseLayer Open(PrunableWeight weight, ScoreMoments seen, bool changed) =>
+        ScoreLayer.Of(model.ReadFloats(weight.Tensor), weight.Rows!, Shape, seen, Centered(weight), changed, threads);
 
     private Quantization.NodeWeight? Use(PrunableWeight weight) =>
         (DataType)weight.Tensor.DataType == DataType.Float ? weight.Uses.FirstOrDefault(u => data?.Of(u).Count > 0) : null;

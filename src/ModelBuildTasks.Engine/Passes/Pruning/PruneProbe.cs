@@ -26,7 +26,7 @@ internal sealed class PruneProbe(OnnxModel model, OutputProbe probe, LayerSource
             var tensor = indexes[weight.Key.Home].Constant(weight.Key.Name)!;
             tensor.PayloadRef = clone.CreateTensor<float>("", DataType.Float, tensor.Dims, after).PayloadRef;
             if (source.Centered(weight))
-                BiasRepair.Apply(clone, weight, source.Data!, before, after, names, use => nodes.Node(from[use.Node]));
+                BiasRepair.Apply(clone, weight, source.Data!, before, after, names, use => nodes.Node(from[use.Node]), scores: source.Scores(weight));
         }
 
         return probe.Noise(clone);

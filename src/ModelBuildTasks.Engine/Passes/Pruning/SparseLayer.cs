@@ -22,7 +22,7 @@ internal sealed class SparseLayer
     /// <param name="values">The weight in the order of its tensor.</param>
     /// <param name="rows">Its rows.</param>
     /// <param name="shape">Which weights belong together.</param>
-    /// <param name="moments">E[xxᵀ] of each group's inputs as an error counts; empty where it is not known.</param>
+    /// <param name="moments">E[xxᵀ] of each group's inputs as an error counts, or of each row's; empty where it is not known.</param>
     /// <param name="squares">E[x²] of each column of each group; empty where it is not known.</param>
     /// <param name="threads">Threads to use; no result depends on it.</param>
     public SparseLayer(float[] values, WeightRows rows, MaskShape shape, double[][] moments, double[][] squares, int threads)
@@ -85,8 +85,14 @@ internal sealed class SparseLayer
     /// <summary>Whether the inputs are known.</summary>
     public bool HasData { get; }
 
+    /// <summary>How many different <see cref="Form"/>s there are: rows that have the same follow one another.</summary>
+    public int Forms => _forms.Value.Length;
+
+    /// <summary>The number of a row's <see cref="Form"/>.</summary>
+    public int FormOf(int row) => row / (Rows.Count / Forms);
+
     /// <summary>The output error of a row.</summary>
-    public QuadraticForm Form(int row) => _forms.Value[Rows.Group(row)];
+    public QuadraticForm Form(int row) => _forms.Value[FormOf(row)];
 
     /// <summary>A row in double.</summary>
     public double[] Row(ReadOnlySpan<float> values, int row)

@@ -5,6 +5,7 @@ using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Pruning.Joint;
 using ModelBuildTasks.Engine.Passes.Pruning.Methods;
+using ModelBuildTasks.Engine.Passes.Pruning.Scores;
 using ModelBuildTasks.Engine.Passes.Pruning.Sequential;
 using ModelBuildTasks.Engine.Passes.Quantization;
 using ModelBuildTasks.Engine.Passes.Quantization.Rounding;
@@ -25,6 +26,7 @@ internal sealed class ZeroPruning
     private readonly LayerSource _source;
     private readonly NameAllocator _names;
     private readonly IReadOnlyDictionary<string, WeightNumbers>? _stored;
+    private readonly IReadOnlyDictionary<PrunableWeight, ScoreProduct> _products = new Dictionary<PrunableWeight, ScoreProduct>();
 
     private ZeroPruning(OnnxModel original, PrunePlan plan, PassContext context)
     {
@@ -39,7 +41,11 @@ internal sealed class ZeroPruning
             _stored = StoredNumbers.Of(_model, quantize, context).ByName;
         }
 
-        _source = new(_model, plan, Observe(), context.Threads);
+        var data = Observe();
+        // Rows that have the same zeros have no measure of their own.
+        if (data is not null && MaskShape.Of(plan).Rows == 1 && plan.Method is not (PruneMethod.Magnitude or PruneMethod.Wanda))
+            _products = ScoreProduct.Find(_model, _nodes.SelectMany(n => n.Weights).Distinct<PrunableWeight>(ReferenceEqualityComparer.Instance));
+        _source = new(_model, plan, data, ObserveScores(), context.Threads);
     }
 
     /// <summary>Prunes a copy of the model.</summary>
@@ -76,10 +82,10 @@ internal sealed class ZeroPruning
         var clear = weights.Zip(amounts).ToDictionary(p => p.First, p => p.Second, (IEqualityComparer<PrunableWeight>)ReferenceEqualityComparer.Instance);
         foreach (var stage in Sequence(weights))
         {
-            var paired = done.Count > 0 ? Pair(stage) : [];
+            var (paired, scores) = done.Count > 0 ? Pair(stage) : ([], []);
             foreach (var weight in stage)
             {
-                done[weight] = Prune(weight, clear[weight], paired.GetValueOrDefault(weight));
+                done[weight] = Prune(weight, clear[weight], paired.GetValueOrDefault(weight), scores.GetValueOrDefault(weight));
                 _context.Progress?.Invoke(0.5 + 0.5 * done.Count / weights.Count);
             }
         }
@@ -96,6 +102,19 @@ internal sealed class ZeroPruning
         var data = new RoundingData(_model.Graph, _nodes.SelectMany(n => n.Weights).SelectMany(w => w.Uses));
         _context.Statistics.Collect(_model, [], calibration, _context.Threads, done => _context.Progress?.Invoke(0.3 * done), null, data.Matrices);
         return data;
+    }
+
+    private Dictionary<PrunableWeight, ScoreMoments> ObserveScores()
+    {
+        var seen = new Dictionary<PrunableWeight, ScoreMoments>(ReferenceEqualityComparer.Instance);
+        if (_products.Count == 0)
+            return seen;
+        var shown = _model.Clone();
+        var names = new NameAllocator(shown);
+        foreach (var (weight, product) in _products)
+            seen[weight] = product.Observe(shown, product.Use.Node.Input[0], names);
+        StatisticsCollector.Collect(shown, [], _context.Calibration!, _context.Threads, grams: seen.Values);
+        return seen;
     }
 
     private string? Misfit(PrunableWeight weight) => _source.Shape.Structure == PruneStructure.Unstructured ? null
@@ -138,20 +157,22 @@ internal sealed class ZeroPruning
     private IReadOnlyList<IReadOnlyList<PrunableWeight>> Sequence(List<PrunableWeight> weights) =>
         _source is { TakesBack: true, Data: not null } && _context.Calibration is { Feedback.Count: 0 } && !_model.Graph.Node.Any(n => n.Bodies().Any()) ? Stages.Of(_model, weights) : [weights];
 
-    private Dictionary<PrunableWeight, PairedMoments> Pair(IReadOnlyList<PrunableWeight> stage)
+    private (Dictionary<PrunableWeight, PairedMoments> Moments, Dictionary<PrunableWeight, ScoreMoments> Scores) Pair(IReadOnlyList<PrunableWeight> stage)
     {
         var found = new Dictionary<PrunableWeight, PairedMoments>(ReferenceEqualityComparer.Instance);
         var both = new PairedModel(_original, _model);
-        var matrices = stage.Where(w => w.Uses.Count == 1 && _source.HasData(w)).Select(w => (Weight: w, Matrix: both.Matrix(w.Uses[0]))).Where(p => p.Matrix is not null).ToList();
-        if (matrices.Count == 0)
-            return found;
-        StatisticsCollector.Collect(both.Model, [], _context.Calibration!, _context.Threads, grams: [.. matrices.Select(m => m.Matrix!)]);
+        var scores = stage.Where(w => _source.Scores(w) is not null).Select(w => (Weight: w, Moments: both.Moments(_products[w]))).Where(p => p.Moments is not null)
+            .ToDictionary(p => p.Weight, p => p.Moments!, (IEqualityComparer<PrunableWeight>)ReferenceEqualityComparer.Instance);
+        var matrices = stage.Where(w => w.Uses.Count == 1 && _source.HasData(w) && !scores.ContainsKey(w)).Select(w => (Weight: w, Matrix: both.Matrix(w.Uses[0]))).Where(p => p.Matrix is not null).ToList();
+        if (matrices.Count + scores.Count == 0)
+            return (found, scores);
+        StatisticsCollector.Collect(both.Model, [], _context.Calibration!, _context.Threads, grams: [.. matrices.Select(m => m.Matrix!), .. scores.Values]);
         foreach (var (weight, matrix) in matrices.Where(m => m.Matrix!.IsValid))
             found[weight] = new(matrix!, weight.Rows!.Columns, _source.Centered(weight));
-        return found;
+        return (found, scores.Where(s => s.Value.IsValid).ToDictionary(s => s.Key, s => s.Value, (IEqualityComparer<PrunableWeight>)ReferenceEqualityComparer.Instance));
     }
 
-    private PrunedWeight Prune(PrunableWeight weight, long clear, PairedMoments? paired)
+    private PrunedWeight Prune(PrunableWeight weight, long clear, PairedMoments? paired, ScoreMoments? scores)
     {
         var raw = _model.ReadBytes(weight.Tensor);
         var type = (DataType)weight.Tensor.DataType;
@@ -165,7 +186,7 @@ internal sealed class ZeroPruning
             return result;
         }
 
-        var layer = paired is null ? _source.Open(weight) : _source.Open(weight, paired);
+        var layer = scores is not null ? _source.Open(weight, scores, changed: true) : paired is null ? _source.Open(weight) : _source.Open(weight, paired);
         var before = _model.ReadFloats(weight.Tensor);
         var repair = _stored is null ? _plan.Repair : PruneRepair.Refit;
         var pruned = LayerPruning.Prune(layer, _plan.Method, repair, clear, _plan.Method == PruneMethod.Obs ? LayerPruning.MostObsCost : LayerPruning.MostAutoCost);
@@ -178,7 +199,7 @@ internal sealed class ZeroPruning
 
         result = PrunedWeight.Of(before, pruned.Values) with { Method = pruned.Method, OutputSqnr = Decibels(layer.Power, pruned.Loss!.Value) };
         if (_source.Centered(weight))
-            BiasRepair.Apply(_model, weight, _source.Data!, before, pruned.Values, _names, use => use.Node, paired);
+            BiasRepair.Apply(_model, weight, _source.Data!, before, pruned.Values, _names, use => use.Node, paired, scores ?? _source.Scores(weight));
         weight.Tensor.PayloadRef = _model.Payloads.Add(MemoryMarshal.AsBytes(pruned.Values.AsSpan()).ToArray());
         return result;
     }

@@ -90,13 +90,13 @@ internal static class ExactObs
         }
     }
 
-    // One for each group of rows, in the order of the layer's columns.
+    // One for each form, in the order of the layer's columns.
     private static double[][] Inverses(SparseLayer layer)
     {
-        var inverses = new double[layer.Rows.Groups][];
+        var inverses = new double[layer.Forms][];
         layer.Each(inverses.Length, g =>
         {
-            var form = layer.Form(g * (layer.Rows.Count / layer.Rows.Groups));
+            var form = layer.Form(g * (layer.Rows.Count / layer.Forms));
             inverses[g] = Cholesky.Inverse(Cholesky.Factor(form.H, form.Size, layer.Order), form.Size);
         });
         return inverses;
@@ -121,7 +121,7 @@ internal static class ExactObs
         {
             (_layer, _shape, _size) = (layer, layer.Shape, layer.Rows.Columns);
             _first = strip * _shape.Rows;
-            _inverse = inverses[layer.Rows.Group(_first)];
+            _inverse = inverses[layer.FormOf(_first)];
             _weights = [.. Enumerable.Range(_first, _shape.Rows).Select(r => layer.Row(layer.Values, r)).Select(row => layer.Order.Select(c => row[c]).ToArray())];
             _diagonal = [.. Enumerable.Range(0, _size).Select(i => _inverse[i * _size + i])];
             _gone = new bool[_size];

@@ -36,21 +36,32 @@ internal static class SparseGpt
         {
             // Gone through from its last: reversed, so that the first column comes first.
             int[] order = [.. layer.Order.Reverse()];
-            var form = layer.Form(group * perGroup);
-            var lower = Cholesky.Factor(form.H, form.Size, order);
+            var factors = Factors(layer, group * perGroup, perGroup, order);
             for (var first = 0; first < perGroup; first += step)
             {
                 var rows = Math.Min(step, perGroup - first);
                 var start = group * perGroup + first;
                 var share = (long)((Int128)clear * (start + rows) / layer.Rows.Count - (Int128)clear * start / layer.Rows.Count);
-                new Sweep(layer, lower, order, start, rows, grid).Run(share, blockColumns, result, gone);
+                new Sweep(layer, r => factors[factors.Length == 1 ? 0 : start + r - group * perGroup], order, start, rows, grid).Run(share, blockColumns, result, gone);
             }
         }
 
         return result;
     }
 
-    private sealed class Sweep(SparseLayer layer, double[] lower, int[] order, int start, int rows, ISweepGrid? grid)
+    /// <summary>The Cholesky factor of each row of a group, or the one that all have.</summary>
+    private static double[][] Factors(SparseLayer layer, int first, int rows, int[] order)
+    {
+        var factors = new double[layer.FormOf(first) == layer.FormOf(first + rows - 1) ? 1 : rows][];
+        layer.Each(factors.Length, r =>
+        {
+            var form = layer.Form(first + r);
+            factors[r] = Cholesky.Factor(form.H, form.Size, order);
+        });
+        return factors;
+    }
+
+    private sealed class Sweep(SparseLayer layer, Func<int, double[]> factor, int[] order, int start, int rows, ISweepGrid? grid)
     {
         private readonly int _size = order.Length;
         private readonly MaskShape _shape = layer.Shape;
@@ -73,7 +84,7 @@ internal static class SparseGpt
             }
         }
 
-        private double Wanted(int row, int k) => _weights[row][order[k]] - _sums[row][k] / lower[k * _size + k];
+        private double Wanted(int row, int k) => _weights[row][order[k]] - _sums[row][k] / factor(row)[k * _size + k];
 
         /// <summary>[rows, end − begin]: what becomes zero.</summary>
         private bool[] Choose(int begin, int end, long clear)
@@ -83,7 +94,7 @@ internal static class SparseGpt
             layer.Each(rows, r =>
             {
                 // As if all columns of the block were left, on their grid, and made up for what went before.
-                var sums = _sums[r].AsSpan(begin, width).ToArray();
+                var (sums, lower) = (_sums[r].AsSpan(begin, width).ToArray(), factor(r));
                 for (var k = end - 1; k >= begin; k--)
                 {
                     var (w, diagonal, sum) = (_weights[r][order[k]], lower[k * _size + k], sums[k - begin]);
@@ -134,7 +145,7 @@ internal static class SparseGpt
 
         private void Go(int row, int begin, int end, bool[] mask, float[] result, bool[]? gone)
         {
-            var sums = _sums[row].AsSpan();
+            var (sums, lower) = (_sums[row], factor(row));
             for (var k = end - 1; k >= begin; k--)
             {
                 var wanted = Wanted(row, k);
@@ -146,7 +157,7 @@ internal static class SparseGpt
                     gone[at] = goes;
                 var error = value - _weights[row][order[k]];
                 if (error != 0)
-                    TensorPrimitives.MultiplyAdd(lower.AsSpan(k * _size, k), error, sums[..k], sums[..k]);
+                    TensorPrimitives.MultiplyAdd(lower.AsSpan(k * _size, k), error, sums.AsSpan(0, k), sums.AsSpan(0, k));
             }
         }
     }

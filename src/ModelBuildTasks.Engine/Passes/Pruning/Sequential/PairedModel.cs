@@ -1,4 +1,5 @@
 using ModelBuildTasks.Engine.Onnx;
+using ModelBuildTasks.Engine.Passes.Pruning.Scores;
 using ModelBuildTasks.Engine.Passes.Quantization;
 using ModelBuildTasks.Engine.Statistics;
 
@@ -59,6 +60,11 @@ internal sealed class PairedModel
         Model.Graph.Node.Add(GraphExtensions.Node("Concat", [value, now], [both]).Set("axis", doubled.Kernel.Length > 0 ? 1L : -1L));
         return new(both, doubled);
     }
+
+    /// <summary>What was seen where a product of scores reads what pruning has reached, and what it made before; null where pruning has not reached it.</summary>
+    /// <param name="product">The product.</param>
+    public ScoreMoments? Moments(ScoreProduct product) =>
+        _changed.TryGetValue(product.Use.Node.Input[0], out var now) ? product.Observe(Model, now, _names) : null;
 
     private string Rename(string name) => _changed[name] = _names.Next($"{name}_pruned");
 }
