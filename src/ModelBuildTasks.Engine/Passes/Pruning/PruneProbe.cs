@@ -13,7 +13,7 @@ internal sealed class PruneProbe(OnnxModel model, OutputProbe probe, LayerSource
     /// <summary>Batches that are run.</summary>
     public const int Batches = 8;
 
-    /// <summary>Σ (reference − output)², with some weights pruned.</summary>
+    /// <summary>What the outputs lose with some weights pruned: Σ (reference − output)², or the divergence of classes.</summary>
     public double Noise(IEnumerable<(PrunableWeight Weight, float[] Before, float[] After)> pruned)
     {
         var clone = model.Clone();

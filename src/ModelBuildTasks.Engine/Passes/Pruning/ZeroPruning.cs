@@ -131,7 +131,7 @@ internal sealed class ZeroPruning
             return uniform;
         if (_plan.Allocation == PruneAllocation.Global)
             return With(PruneAmounts.Global(known, _source, _plan, limit));
-        if (_source.Data is null || _context.Calibration is not { } calibration || OutputProbe.Open(_model, calibration, PruneProbe.Batches) is not { Power: > 0 } outputs)
+        if (_source.Data is null || _context.Calibration is not { } calibration || OutputProbe.Open(_model, calibration, PruneProbe.Batches, asClasses: true) is not { Power: > 0 } outputs)
             return uniform;
         var probe = new PruneProbe(_model, outputs, _source);
         var allocation = new LossAllocation(_source, _plan, probe, done => _context.Progress?.Invoke(0.3 + 0.2 * done));

@@ -18,7 +18,12 @@ internal sealed class OutputProbe
     private readonly IReadOnlyDictionary<string, string> _feedback;
     private readonly List<(Batch Batch, Dictionary<string, float[]> Reference)> _runs = [];
 
-    private OutputProbe(IReadOnlyDictionary<string, string> feedback, IReadOnlyList<string> outputs) => (_feedback, Outputs) = (feedback, outputs);
+    private IReadOnlyDictionary<string, ScoreOutput> _scores;
+    private double _curvature;
+    private long _count;
+
+    private OutputProbe(IReadOnlyDictionary<string, string> feedback, IReadOnlyList<string> outputs, IReadOnlyDictionary<string, ScoreOutput> scores) =>
+        (_feedback, Outputs, _scores) = (feedback, outputs, scores);
 
     /// <summary>The outputs of float32 or float16.</summary>
     public IReadOnlyList<string> Outputs { get; private set; }
@@ -33,10 +38,14 @@ internal sealed class OutputProbe
     /// <param name="model">The float model.</param>
     /// <param name="data">The calibration data.</param>
     /// <param name="batches">How many batches at most.</param>
-    public static OutputProbe Open(OnnxModel model, IDataset data, int batches)
+    /// <param name="asClasses">
+    /// Whether outputs that all give classes are compared by the divergence of these, in units of the squared error that makes it on average; scores also by
+    /// their squared error, see <see cref="ScoreOutput.Plain"/>.
+    /// </param>
+    public static OutputProbe Open(OnnxModel model, IDataset data, int batches, bool asClasses = false)
     {
         using var session = new Session(model, new SessionSettings(Threads: 1) { KeepPairs = true });
-        var probe = new OutputProbe(data.Feedback, [.. session.Outputs.Where(o => o.Type is DataType.Float or DataType.Float16).Select(o => o.Name)]);
+        var probe = new OutputProbe(data.Feedback, [.. session.Outputs.Where(o => o.Type is DataType.Float or DataType.Float16).Select(o => o.Name)], asClasses ? ScoreOutput.Of(model) : new Dictionary<string, ScoreOutput>());
         if (probe.Outputs.Count == 0)
             return probe;
         var runner = new SequenceRunner(session, data.Feedback);
@@ -52,10 +61,18 @@ internal sealed class OutputProbe
                 continue;
             next = here + stride;
             var reference = new Dictionary<string, float[]>();
-            runner.Run(batch, probe.Outputs, (name, type, _, values) =>
+            runner.Run(batch, probe.Outputs, (name, type, shape, values) =>
             {
                 if (type is DataType.Float or DataType.Float16)
                     reference[name] = Floats(type, values).ToArray();
+                // A divergence and a squared error do not add up.
+                if (!probe._scores.TryGetValue(name, out var score) || !score.Fits(shape))
+                    probe._scores = new Dictionary<string, ScoreOutput>();
+                else
+                {
+                    probe._curvature += score.Curvature(reference[name], shape);
+                    probe._count += reference[name].Length;
+                }
             });
             bytes += batch.Inputs.Values.Sum(t => (long)t.Bytes.Length) + reference.Values.Sum(r => 4L * r.Length);
             foreach (var values in reference.Values)
@@ -70,7 +87,10 @@ internal sealed class OutputProbe
         return probe;
     }
 
-    /// <summary>Σ (reference − output)² of a model with the same inputs and outputs; infinity where it gives NaN or infinity and the reference does not.</summary>
+    /// <summary>
+    /// Σ (reference − output)² of a model with the same inputs and outputs, or the divergence of its classes, see <see cref="Open"/>; infinity where it gives NaN
+    /// or infinity and the reference does not.
+    /// </summary>
     /// <param name="model">The other model.</param>
     /// <param name="batches">How many batches to run: of streams the first, else spread evenly.</param>
     public double Noise(OnnxModel model, int batches = int.MaxValue)
@@ -81,7 +101,7 @@ internal sealed class OutputProbe
         var stride = _feedback.Count > 0 ? 1 : Math.Max(1, Count / Math.Max(1, batches));
         foreach (var (batch, reference) in _runs.Where((_, i) => i % stride == 0).Take(batches))
         {
-            runner.Run(batch, Outputs, (name, type, _, bytes) =>
+            runner.Run(batch, Outputs, (name, type, shape, bytes) =>
             {
                 if (type is not (DataType.Float or DataType.Float16))
                     return;
@@ -93,12 +113,21 @@ internal sealed class OutputProbe
                     return;
                 }
 
+                var share = 1.0;
+                if (_scores.TryGetValue(name, out var score))
+                {
+                    share = ScoreOutput.Plain;
+                    noise += 2 * score.Divergence(expected, values, shape) * _count / Math.Max(_curvature, 1e-9 * _count);
+                    if (score.IsProbability)
+                        return;
+                }
+
                 for (var i = 0; i < expected.Length; i++)
                 {
                     if (!float.IsFinite(expected[i]))
                         continue;
                     var error = (double)values[i] - expected[i];
-                    noise += double.IsFinite(error) ? error * error : double.PositiveInfinity;
+                    noise += double.IsFinite(error) ? share * error * error : double.PositiveInfinity;
                 }
             });
         }
