@@ -24,6 +24,7 @@ internal static class PruneBinder
             Method = Parsed<PruneMethod>(options, "method"),
             Allocation = Parsed<PruneAllocation>(options, "allocate"),
             Repair = Parsed<PruneRepair>(options, "repair"),
+            Loss = Parsed<OutputLoss>(options, "loss"),
             Multiple = (int?)options.Get<long>("multiple"),
             Quantize = options["quantize"] is ObjectValue quantize ? PassBinder.Quantize(options.Members.First(m => m.Key == "quantize"), quantize, problems) : null,
         };
@@ -49,6 +50,8 @@ internal static class PruneBinder
         CheckRepair(plan, options, problems);
         if (options.Has("multiple") && plan.Structure != PruneStructure.Channels)
             problems.Add(("'multiple' has a meaning only with 'structure: channels'", options["multiple"]!));
+        if (options.Has("loss") && plan.RemovesShape)
+            problems.Add(($"'loss' is for zeros in the place of weights; what '{word}' changes in the outputs is their squared error", options["loss"]!));
         if (options.Has("limit"))
             CheckLimit(plan, word, options, problems);
     }

@@ -123,6 +123,9 @@ public sealed record PrunePlan(SourceLocation Location, double Amount) : PassPla
     /// <summary>How what is left makes up for it; for layers nothing does.</summary>
     public PruneRepair Repair { get; init; }
 
+    /// <summary>For zeros: how outputs are compared.</summary>
+    public OutputLoss Loss { get; init; }
+
     /// <summary>Numbers of channels left are multiples of this where the layer had a multiple; null for what the runtime likes.</summary>
     public int? Multiple { get; init; }
 

@@ -31,7 +31,8 @@ internal sealed class ScoreMoments(string value, int columns, int classes, float
     private double[] _common = [];
     private double[] _byClass = [];
     private double[] _cross = [];
-    private double _weight;
+    private double[] _byWeight = [];
+    private double[] _squares = [];
     private int _blockRows;
     private long _positions;
     private long _rows;
@@ -40,9 +41,26 @@ internal sealed class ScoreMoments(string value, int columns, int classes, float
     /// <summary>Bytes of the moments.</summary>
     public static long Bytes(int columns, int classes) => sizeof(double) * (long)classes * (columns + 2) * Stride(columns);
 
-    /// <summary>Whether rows were seen, and all was finite.</summary>
-    public bool IsValid => _fits && _rows > 0 && _weight > 0 && double.IsFinite(_weight) && Array.TrueForAll(_cross, double.IsFinite)
+    /// <summary>Whether enough rows were seen, and all was finite.</summary>
+    public bool IsValid => _fits && _rows > 0 && Weight > 0 && double.IsFinite(Weight) && RowsInDoubt >= columns && Array.TrueForAll(_cross, double.IsFinite)
         && Enumerable.Range(0, columns).All(i => double.IsFinite(_common[i * _stride + i]));
+
+    /// <summary>
+    /// Rows that decide, on average: a class with weights w has (Σw)²/Σw². Where they are fewer than the inputs, as with a few hundred samples of a classifier
+    /// that is sure of most, an error that hardly touches them is still one on other data, and the plain squared error is the better measure.
+    /// </summary>
+    public double RowsInDoubt
+    {
+        get
+        {
+            double rows = 0;
+            for (var c = 0; c < classes; c++)
+                rows += _squares[c] > 0 ? _byWeight[c] * _byWeight[c] * _byWeight[c] / _squares[c] : 0;
+            return rows / Weight;
+        }
+    }
+
+    private double Weight => _byWeight.Sum();
 
     /// <summary>E[x²] of each input, all classes alike.</summary>
     public double[] Squares => [.. Enumerable.Range(0, columns).Select(c => _common[c * _stride + c] / _rows)];
@@ -56,8 +74,8 @@ internal sealed class ScoreMoments(string value, int columns, int classes, float
     public ClassMoments Of(int row, bool centered)
     {
         var n = columns;
-        // Weights of 1 on average, and as much again for the squared error.
-        var scale = _rows == 0 ? 0 : (double)_rows * classes / _weight;
+        // Weights of 1 on average, and those of the squared error beside them.
+        var scale = (double)_rows * classes / Weight;
         double Sum(int i, int j) => (ByClass(row, i, j) * scale + Plain * (j == n + 1 ? _cross[row * (n + 1) + i] : _common[i * _stride + j])) / _rows;
         var total = Sum(n, n);
         double[] means = [.. Enumerable.Range(0, n).Select(i => Sum(i, n) / total)];
@@ -103,6 +121,8 @@ internal sealed class ScoreMoments(string value, int columns, int classes, float
 
     private void Add(ReadOnlySpan<float> row)
     {
+        if (_byWeight.Length == 0)
+            (_byWeight, _squares) = (new double[classes], new double[classes]);
         row.CopyTo(_block.AsSpan(_blockRows * row.Length));
         var scores = _block.AsSpan(_blockRows * row.Length + columns, classes);
         var weights = _weights.AsSpan(_blockRows * classes, classes);
@@ -118,7 +138,8 @@ internal sealed class ScoreMoments(string value, int columns, int classes, float
         {
             weights[c] *= 1 - weights[c];
             weights[c] = weights[c] < Least ? 0 : weights[c];
-            _weight += weights[c];
+            _byWeight[c] += weights[c];
+            _squares[c] += (double)weights[c] * weights[c];
         }
 
         if (bias is not null)

@@ -180,6 +180,7 @@ public sealed class ManifestErrorTests
     [DataRow("targets: [ { model: a.onnx, passes: [ { float16: {} }, { quantize: } ] } ]", "2:58 MBT1011 quantize cannot follow float16")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { float16: {} }, { prune: { amount: 5% } } ] } ]", "2:58 MBT1011 prune cannot follow float16")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { float16: }, { float16: } ] } ]", "2:55 MBT1011 float16 cannot follow float16")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { structure: channels, macs: 30%, loss: scores } } ] } ]", "2:88 MBT1006 'loss' is for zeros in the place of weights")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { float16: { compute: false, keep_io: false } } ] } ]", "2:77 MBT1006 'keep_io' has a meaning only with arithmetic")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { quantize: { activations: uint8 } } ] } ]", "2:41 MBT1023 give the target a 'calibration'")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, validate: { accuracy: { min: 9 } } } ]", "2:72 MBT1023 accuracy needs data with labels")]

@@ -41,7 +41,7 @@ internal static class DistillShapes
         new("learning_rate", Scalars.Number(0, 10, above: true), "The highest learning rate (default 0.001); it falls to zero along half a cosine."),
         new("weight_decay", Scalars.Number(0, 10), "The share of the learning rate by which weights shrink in a step (default 0.01)."),
         new("warm_up", Scalars.Quantity("a share such as 5%", 0, 1), "The share of steps in which the learning rate rises (default 5%)."),
-        new("loss", Scalars.Choice([("auto", "scores where a Softmax reads them or a matrix product gives them, else values (default)"), ("scores", "the divergence of the probabilities of classes, along the last axis"), ("values", "the mean squared error")]), "How the outputs are compared."),
+        new("loss", PassShapes.OutputLosses, "How the outputs are compared."),
         new("temperature", Scalars.Number(0, 1000, above: true), "What scores of both models are divided by before they are compared (default 2)."),
         new("labels", Scalars.Quantity("a share such as 30%", 0, 1), "The share of the loss that the data's labels have (default 0%); the rest has the original."),
         new("hidden", new UnionShape(

@@ -70,6 +70,14 @@ internal static class PassShapes
         MayBeEmpty = true,
     };
 
+    /// <summary>How outputs are compared.</summary>
+    public static ScalarShape OutputLosses { get; } = Scalars.Choice(
+    [
+        ("auto", "scores where a Softmax reads them or a matrix product gives them, else values (default)"),
+        ("scores", "the divergence of the probabilities of classes, along the last axis"),
+        ("values", "the mean squared error"),
+    ]);
+
     public static ObjectShape Prune { get; } = new("prune", "What is removed, how much of it, and how it is chosen.",
     [
         new("structure", Scalars.ChoiceOr(StructurePattern, "a pattern such as 2:4 or a block such as 4x1", Scalars.Choice(
@@ -107,6 +115,7 @@ internal static class PassShapes
             ("bias", "for channels and heads: biases take the mean of what went; needs calibration data"),
             ("none", "weights stay as they were"),
         ]), "How what is left makes up for what went."),
+        new("loss", OutputLosses, "For single weights, patterns and blocks: what an error of the outputs costs."),
         new("multiple", Scalars.Integer(1, 1024), "For channels: numbers of channels left are multiples of this where the layer had a multiple (default: what the runtime likes)."),
         new("limit", Share(), "The largest share of one layer that may go, where the amount is not the same for each (default 75% for channels and heads, 95% for single weights and blocks)."),
         new("quantize", Quantize, "The quantize behind it, with the same options for weights: what is left makes up for zeros and rounding together; needs calibration data."),

@@ -44,7 +44,7 @@ internal sealed class ZeroPruning
         var data = Observe();
         // Rows that have the same zeros have no measure of their own.
         if (data is not null && MaskShape.Of(plan).Rows == 1 && plan.Method is not (PruneMethod.Magnitude or PruneMethod.Wanda))
-            _products = ScoreProduct.Find(_model, _nodes.SelectMany(n => n.Weights).Distinct<PrunableWeight>(ReferenceEqualityComparer.Instance));
+            _products = ScoreProduct.Find(_model, _nodes.SelectMany(n => n.Weights).Distinct<PrunableWeight>(ReferenceEqualityComparer.Instance), plan.Loss);
         _source = new(_model, plan, data, ObserveScores(), context.Threads);
     }
 
@@ -131,7 +131,7 @@ internal sealed class ZeroPruning
             return uniform;
         if (_plan.Allocation == PruneAllocation.Global)
             return With(PruneAmounts.Global(known, _source, _plan, limit));
-        if (_source.Data is null || _context.Calibration is not { } calibration || OutputProbe.Open(_model, calibration, PruneProbe.Batches, asClasses: true) is not { Power: > 0 } outputs)
+        if (_source.Data is null || _context.Calibration is not { } calibration || OutputProbe.Open(_model, calibration, PruneProbe.Batches, _plan.Loss) is not { Power: > 0 } outputs)
             return uniform;
         var probe = new PruneProbe(_model, outputs, _source);
         var allocation = new LossAllocation(_source, _plan, probe, done => _context.Progress?.Invoke(0.3 + 0.2 * done));

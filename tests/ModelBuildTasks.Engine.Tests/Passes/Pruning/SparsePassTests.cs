@@ -58,7 +58,7 @@ public sealed class SparsePassTests
     [TestMethod]
     public void Biases_take_back_what_goes_on_average()
     {
-        var small = new SmallModel().Input("x", 64, 16).Random("w", 1, 16, 24).Random("b", 2, 24).Node("Gemm", "x,w,b", "y").Output("y");
+        var small = new SmallModel().Input("x", 64, 16).Random("w", 1, 16, 24).Random("b", 2, 24).Node("Gemm", "x,w,b", "a").Node("Neg", "a", "y").Output("y");
         var data = ListDataset.Random(small.Model, 8);
 
         var result = Run(small.Model, new PrunePlan(At, 0.5) { Method = PruneMethod.SparseGpt }, data).Model;

@@ -23,13 +23,14 @@ internal sealed record ScoreProduct(NodeWeight Use, float[]? Bias, float[]? Behi
     /// <summary>The weights of a model whose products are scores, and whose moments are not too large.</summary>
     /// <param name="model">The model.</param>
     /// <param name="weights">Weights that may be pruned.</param>
+    /// <param name="loss">How outputs are compared.</param>
     /// <param name="largest">Most bytes of the moments of a weight.</param>
-    public static IReadOnlyDictionary<PrunableWeight, ScoreProduct> Find(OnnxModel model, IEnumerable<PrunableWeight> weights, long largest = GramMatrix.MaximumBytes)
+    public static IReadOnlyDictionary<PrunableWeight, ScoreProduct> Find(OnnxModel model, IEnumerable<PrunableWeight> weights, OutputLoss loss, long largest = GramMatrix.MaximumBytes)
     {
         var index = new GraphIndex(model, model.Graph);
         var found = new Dictionary<PrunableWeight, ScoreProduct>(ReferenceEqualityComparer.Instance);
         var byNode = weights.Where(w => w.Uses is [{ Graph: 0, Input: 1 }] && (DataType)w.Tensor.DataType == DataType.Float).ToDictionary(w => w.Uses[0].Node, (IEqualityComparer<NodeProto>)ReferenceEqualityComparer.Instance);
-        foreach (var term in DefaultTerms.ByOutput(model, OutputLoss.Auto).Values.Where(t => t.Kind == LossKind.Divergence))
+        foreach (var term in DefaultTerms.ByOutput(model, loss).Values.Where(t => t.Kind == LossKind.Divergence))
         {
             var (node, behind) = (index.Producer(term.Value), (float[]?)null);
             if (node is not null && node.Is("Add") && node.Input.Select(index.Constant).OfType<TensorProto>().FirstOrDefault() is { } added && (DataType)added.DataType == DataType.Float)

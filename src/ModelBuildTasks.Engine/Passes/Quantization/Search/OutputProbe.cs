@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using ModelBuildTasks.Engine.Data;
 using ModelBuildTasks.Engine.Execution;
+using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
@@ -20,6 +21,7 @@ internal sealed class OutputProbe
 
     private IReadOnlyDictionary<string, ScoreOutput> _scores;
     private double _curvature;
+    private double _squares;
     private long _count;
 
     private OutputProbe(IReadOnlyDictionary<string, string> feedback, IReadOnlyList<string> outputs, IReadOnlyDictionary<string, ScoreOutput> scores) =>
@@ -38,14 +40,14 @@ internal sealed class OutputProbe
     /// <param name="model">The float model.</param>
     /// <param name="data">The calibration data.</param>
     /// <param name="batches">How many batches at most.</param>
-    /// <param name="asClasses">
-    /// Whether outputs that all give classes are compared by the divergence of these, in units of the squared error that makes it on average; scores also by
+    /// <param name="loss">
+    /// How outputs are compared: where all give classes, and enough positions are in doubt, by the divergence of these, in units of the squared error that makes it on average; scores also by
     /// their squared error, see <see cref="ScoreOutput.Plain"/>.
     /// </param>
-    public static OutputProbe Open(OnnxModel model, IDataset data, int batches, bool asClasses = false)
+    public static OutputProbe Open(OnnxModel model, IDataset data, int batches, OutputLoss loss = OutputLoss.Values)
     {
         using var session = new Session(model, new SessionSettings(Threads: 1) { KeepPairs = true });
-        var probe = new OutputProbe(data.Feedback, [.. session.Outputs.Where(o => o.Type is DataType.Float or DataType.Float16).Select(o => o.Name)], asClasses ? ScoreOutput.Of(model) : new Dictionary<string, ScoreOutput>());
+        var probe = new OutputProbe(data.Feedback, [.. session.Outputs.Where(o => o.Type is DataType.Float or DataType.Float16).Select(o => o.Name)], ScoreOutput.Of(model, loss));
         if (probe.Outputs.Count == 0)
             return probe;
         var runner = new SequenceRunner(session, data.Feedback);
@@ -70,7 +72,9 @@ internal sealed class OutputProbe
                     probe._scores = new Dictionary<string, ScoreOutput>();
                 else
                 {
-                    probe._curvature += score.Curvature(reference[name], shape);
+                    var (curvature, squares) = score.Curvature(reference[name], shape);
+                    probe._curvature += curvature;
+                    probe._squares += squares;
                     probe._count += reference[name].Length;
                 }
             });
@@ -84,6 +88,8 @@ internal sealed class OutputProbe
             probe._runs.Add((batch, reference));
         }
 
+        if (!(probe._curvature * probe._curvature >= ScoreOutput.LeastInDoubt * probe._squares && probe._squares > 0))
+            probe._scores = new Dictionary<string, ScoreOutput>();
         return probe;
     }
 
@@ -117,7 +123,7 @@ internal sealed class OutputProbe
                 if (_scores.TryGetValue(name, out var score))
                 {
                     share = ScoreOutput.Plain;
-                    noise += 2 * score.Divergence(expected, values, shape) * _count / Math.Max(_curvature, 1e-9 * _count);
+                    noise += 2 * score.Divergence(expected, values, shape) * _count / _curvature;
                     if (score.IsProbability)
                         return;
                 }
