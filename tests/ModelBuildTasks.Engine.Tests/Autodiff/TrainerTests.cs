@@ -3,6 +3,7 @@ using ModelBuildTasks.Engine.Diagnostics;
 using ModelBuildTasks.Engine.Execution;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.DistillationSteps;
+using ModelBuildTasks.Engine.Tests.Passes.Distillation;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 
@@ -133,27 +134,5 @@ public sealed class TrainerTests
         }
 
         return run(a).Chunk(3).Zip(run(b).Chunk(3)).Average(p => Array.IndexOf(p.First, p.First.Max()) == Array.IndexOf(p.Second, p.Second.Max()) ? 1.0 : 0);
-    }
-
-    private sealed class Points(int count, float? value = null) : IDataset
-    {
-        public long Count => count;
-
-        public bool HasLabels => false;
-
-        public string Description => "points";
-
-        public string ContentHash => "";
-
-        public IEnumerable<Batch> Batches()
-        {
-            for (var i = 0; i < count; i += 5)
-            {
-                var x = SmallModel.Tensor(i, Math.Min(5, count - i), 4);
-                if (value is { } v)
-                    x.As<float>().Fill(v);
-                yield return new(new Dictionary<string, Tensor> { ["x"] = x }, null, (int)x.Shape[0]);
-            }
-        }
     }
 }

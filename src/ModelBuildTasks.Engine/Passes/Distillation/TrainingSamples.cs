@@ -1,5 +1,4 @@
 using ModelBuildTasks.Engine.Data;
-using ModelBuildTasks.Engine.Diagnostics;
 using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 
 namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
@@ -11,12 +10,9 @@ internal sealed class TrainingSamples
     private readonly List<long[]> _labels = [];
     private readonly IReadOnlyCollection<string> _constants;
 
-    /// <summary>Reads all samples.</summary>
-    /// <exception cref="ModelBuildException">MBT1010: streams.</exception>
+    /// <summary>Reads all samples, none of which depends on another.</summary>
     public TrainingSamples(IDataset data, IReadOnlyCollection<string> constants, CancellationToken cancellation)
     {
-        if (data.Feedback.Count > 0)
-            throw new ModelBuildException(DiagnosticCodes.NotAvailable, "models whose outputs are fed back cannot be trained yet");
         _constants = constants;
         foreach (var batch in data.Batches())
         {

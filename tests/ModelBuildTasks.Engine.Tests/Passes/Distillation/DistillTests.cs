@@ -288,28 +288,4 @@ public sealed class DistillTests
         using var session = new Session(clone, new SessionSettings());
         return session.Run(new Dictionary<string, Tensor> { ["x"] = SmallModel.Tensor(99, 200, 4) })[value].ToFloats();
     }
-
-    private sealed class Points(int count, float? value = null, OnnxModel? labels = null) : IDataset
-    {
-        public long Count => count;
-
-        public bool HasLabels => labels is not null;
-
-        public string Description => "points";
-
-        public string ContentHash => "";
-
-        public IEnumerable<Batch> Batches()
-        {
-            using var session = labels is null ? null : new Session(labels, new SessionSettings());
-            for (var i = 0; i < count; i += 5)
-            {
-                var inputs = new Dictionary<string, Tensor> { ["x"] = SmallModel.Tensor(i, 5, 4) };
-                if (value is { } v)
-                    inputs["x"].As<float>().Fill(v);
-                var right = session?.Run(inputs)["y"].ToFloats().Chunk(3).Select(s => (long)Array.IndexOf(s, s.Max())).ToArray();
-                yield return new(inputs, right, 5);
-            }
-        }
-    }
 }

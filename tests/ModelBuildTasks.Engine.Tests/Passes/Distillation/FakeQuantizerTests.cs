@@ -120,14 +120,14 @@ public sealed class FakeQuantizerTests
             var context = QuantizeTests.Context();
             var options = new TrainerOptions { Epochs = 12, Batch = 16, Rate = 0.003f, Patience = 20, Quantizer = FakeQuantizer.Of(teacher, Plan(word), context) };
             CollectionAssert.AreEqual(new[] { "w", "v" }, options.Quantizer.Names.ToArray());
-            var result = new Trainer(teacher, teacher, new Points(200), options).Run();
+            var result = new Trainer(teacher, teacher, Points.Wide(200), options).Run();
             Assert.IsLessThan(0.8 * result.Before, result.After, word);
             var stored = Quantize.Run(result.Student, Plan(word), context).Model;
             foreach (var name in new[] { "x", "h" })
                 CollectionAssert.AreEqual(Weight(result.Student, name == "x" ? "w" : "v"), Decoded(stored, name), word);
             // And the bytes do not depend on threads.
-            Assert.IsTrue(new Trainer(teacher, teacher, new Points(200), options with { Epochs = 1, Threads = 3 }).Run().Student.ToBytes().AsSpan()
-                .SequenceEqual(new Trainer(teacher, teacher, new Points(200), options with { Epochs = 1, Threads = 1 }).Run().Student.ToBytes()));
+            Assert.IsTrue(new Trainer(teacher, teacher, Points.Wide(200), options with { Epochs = 1, Threads = 3 }).Run().Student.ToBytes().AsSpan()
+                .SequenceEqual(new Trainer(teacher, teacher, Points.Wide(200), options with { Epochs = 1, Threads = 1 }).Run().Student.ToBytes()));
         }
     }
 
@@ -136,7 +136,7 @@ public sealed class FakeQuantizerTests
     {
         using var teacher = Network();
         var options = new TrainerOptions { Epochs = 2, Batch = 16, Weights = ["b", "v"], Quantizer = FakeQuantizer.Of(teacher, Plan("binary"), QuantizeTests.Context()) };
-        var result = new Trainer(teacher, teacher, new Points(100), options).Run();
+        var result = new Trainer(teacher, teacher, Points.Wide(100), options).Run();
         var stored = Quantize.Run(teacher, Plan("binary"), QuantizeTests.Context()).Model;
         CollectionAssert.AreEqual(Decoded(stored, "x"), Weight(result.Student, "w"));
         CollectionAssert.AreNotEqual(Weight(teacher, "w"), Weight(result.Student, "w"));
@@ -198,17 +198,4 @@ public sealed class FakeQuantizerTests
         .Node("MatMul", "x,w", "a").Node("Add", "a,b", "c").Node("Tanh", "c", "h").Node("MatMul", "h,v", "y").Output("y").Model;
 
     private static float[] Weight(OnnxModel model, string name) => model.ReadFloats(model.Graph.Initializer.First(t => t.Name == name));
-
-    private sealed class Points(int count) : IDataset
-    {
-        public long Count => count;
-
-        public bool HasLabels => false;
-
-        public string Description => "points";
-
-        public string ContentHash => "";
-
-        public IEnumerable<Batch> Batches() => Enumerable.Range(0, count).Select(i => new Batch(new Dictionary<string, Tensor> { ["x"] = SmallModel.Tensor(i, 1, 32) }, null, 1));
-    }
 }

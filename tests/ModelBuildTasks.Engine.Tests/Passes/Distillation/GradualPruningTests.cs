@@ -139,13 +139,13 @@ public sealed class GradualPruningTests
         }
     }
 
-    private static PassContext Context(OnnxModel teacher) => QuantizeTests.Context() with { Teacher = teacher, Training = new Points(300) };
+    private static PassContext Context(OnnxModel teacher) => QuantizeTests.Context() with { Teacher = teacher, Training = Points.Wide(300) };
 
     private static double Error(OnnxModel model, OnnxModel teacher)
     {
         using var one = new Session(model, new SessionSettings());
         using var other = new Session(teacher, new SessionSettings());
-        return new Points(400).Batches().Skip(300).Average(b => one.Run(b.Inputs)["y"].ToFloats().Zip(other.Run(b.Inputs)["y"].ToFloats()).Average(p => Math.Pow(p.First - p.Second, 2)));
+        return Points.Wide(400).Batches().Skip(300).Average(b => one.Run(b.Inputs)["y"].ToFloats().Zip(other.Run(b.Inputs)["y"].ToFloats()).Average(p => Math.Pow(p.First - p.Second, 2)));
     }
 
     private static OnnxModel Network(int seed) => new SmallModel().Input("x", -1, 32)
@@ -153,17 +153,4 @@ public sealed class GradualPruningTests
         .Node("MatMul", "x,w", "a").Node("Add", "a,b", "c").Node("Tanh", "c", "h").Node("MatMul", "h,v", "y").Output("y").Model;
 
     private static float[] Weight(OnnxModel model, string name) => model.ReadFloats(model.Graph.Initializer.First(t => t.Name == name));
-
-    private sealed class Points(int count) : IDataset
-    {
-        public long Count => count;
-
-        public bool HasLabels => false;
-
-        public string Description => "points";
-
-        public string ContentHash => "";
-
-        public IEnumerable<Batch> Batches() => Enumerable.Range(0, count).Select(i => new Batch(new Dictionary<string, Tensor> { ["x"] = SmallModel.Tensor(i, 1, 32) }, null, 1));
-    }
 }
