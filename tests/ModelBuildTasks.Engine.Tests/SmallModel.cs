@@ -48,6 +48,17 @@ internal sealed class SmallModel
     /// <summary>A weight of seeded random values in ±1.</summary>
     public SmallModel Random(string name, int seed, params long[] dims) => Floats(name, dims, Values(seed, ElementTypes.Count(dims)));
 
+    /// <summary>A weight of values in ±1 in seeded random order, no two of which are nearer than all others: what depends on the largest or on signs has no corner nearby.</summary>
+    public SmallModel Distinct(string name, int seed, params long[] dims)
+    {
+        var order = Values(seed, ElementTypes.Count(dims));
+        var ranks = new float[order.Length];
+        foreach (var (rank, i) in Enumerable.Range(0, order.Length).OrderBy(i => order[i]).Index())
+            ranks[i] = (2 * rank + 1f) / order.Length - 1;
+        // Of an odd number the one in the middle would be zero.
+        return Floats(name, dims, [.. ranks.Select(r => r == 0 ? 0.3f / order.Length : r)]);
+    }
+
     public SmallModel Ints(string name, params long[] values) => Longs(name, [values.Length], values);
 
     public SmallModel Longs(string name, long[] dims, params long[] values)

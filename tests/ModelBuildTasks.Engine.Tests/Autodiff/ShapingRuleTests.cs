@@ -36,7 +36,7 @@ public sealed class ShapingRuleTests
     }
 
     [TestMethod]
-    public void Slices_with_any_steps() => Gen.Select(Gen.Int[-7, 7], Gen.Int[-9, 9], Gen.Int[-3, 3].Where(s => s != 0), Gen.Int[0, 2]).Sample(
+    public void Slices_with_any_steps() => Gen.Select(Gen.Int[-7, 7], Gen.Int[-9, 9], Gen.Int[-3, 3].Where(s => s != 0), Gen.Int[0, 2]).Each(
         (start, end, step, axis) =>
         {
             // What gives nothing has no gradient.
@@ -49,7 +49,7 @@ public sealed class ShapingRuleTests
             long[] shape = [5, 6, 7];
             GradientCheck.All(new SmallModel().Random("x", 1, shape).Ints("s", start).Ints("e", end < -size ? -100 : end).Ints("a", axis - 3).Ints("p", step).Node("Slice", "x,s,e,a,p", "y").Output("y"));
         },
-        iter: 40, threads: 1, seed: "0000KOIr8R01");
+        40);
 
     [TestMethod]
     [DataRow(0, new long[] { 2 }, new long[] { 1, 3 })]
