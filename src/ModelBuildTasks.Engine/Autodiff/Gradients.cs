@@ -13,7 +13,11 @@ namespace ModelBuildTasks.Engine.Autodiff;
 /// <param name="Terms">The outputs that hold the terms of the loss, without their weights.</param>
 /// <param name="Targets">For each term the input that its target is given as.</param>
 /// <param name="Outputs">The gradient output of each weight, in the order asked for. A weight that the loss does not depend on is not there.</param>
-internal sealed record GradientGraph(OnnxModel Model, string Loss, IReadOnlyList<string> Terms, IReadOnlyList<string> Targets, IReadOnlyDictionary<string, string> Outputs);
+internal sealed record GradientGraph(OnnxModel Model, string Loss, IReadOnlyList<string> Terms, IReadOnlyList<string> Targets, IReadOnlyDictionary<string, string> Outputs)
+{
+    /// <summary>The classes that labels are of; 0 without labels.</summary>
+    public long Classes { get; init; }
+}
 
 /// <summary>What is differentiated, and how.</summary>
 /// <param name="Weights">The weights that get gradients: float32 initializers of the model's main graph. They become inputs.</param>
@@ -67,9 +71,10 @@ internal static class Gradients
 
         form.Graph.Node.AddRange(Kept(graph, builder, forward, request));
         Passes.CleanupSteps.DeadNodes.Apply(form);
+        ProductOrder.Apply(form, request.Sample, builder);
         UnusedInitializers.Remove(form.Graph);
         form.Proto.Functions.Clear();
-        return new(form, written.Loss, written.Terms, written.Targets, outputs);
+        return new(form, written.Loss, written.Terms, written.Targets, outputs) { Classes = written.Classes };
     }
 
     /// <summary>The nodes of the way back, with copies of forward nodes between them where activations do not fit into the budget.</summary>

@@ -169,6 +169,9 @@ public static class DiagnosticCodes
     /// <summary>Values inside student and teacher that are compared differ in more than one width.</summary>
     public const string HiddenShapes = "MBT2065";
 
+    /// <summary>Pruning by calibration data finds weights of another type than float32.</summary>
+    public const string PrunedInFloat32 = "MBT2066";
+
     /// <summary>Weights cannot be pruned and rounded at once for a quantization that will not store the rounded values.</summary>
     public const string NotRoundedAsStored = "MBT2067";
 

@@ -127,12 +127,12 @@ internal sealed class ScoreMoments(string value, int columns, int classes, float
         var scores = _block.AsSpan(_blockRows * row.Length + columns, classes);
         var weights = _weights.AsSpan(_blockRows * classes, classes);
         if (behind is null)
-            TensorPrimitives.SoftMax(scores, weights);
+            scores.CopyTo(weights);
         else
-        {
             TensorPrimitives.Add(scores, behind, weights);
-            TensorPrimitives.SoftMax(weights, weights);
-        }
+        // The library's softmax does not do it, and exponentials of scores far from zero are none.
+        TensorPrimitives.Subtract(weights, TensorPrimitives.Max<float>(weights), weights);
+        TensorPrimitives.SoftMax(weights, weights);
 
         for (var c = 0; c < classes; c++)
         {

@@ -31,7 +31,9 @@ internal static class StatisticsCollector
             var (session, seen) = Open(model, names, grams);
             using var opened = session;
             var observers = new Observers(names.ToHashSet(), channelAxes ?? new Dictionary<string, int>(), seen);
-            var statistics = Run(session, [.. names.Union(seen.Select(g => g.Key))], data, threads, progress, observers);
+            string[] outputs = [.. names.Union(seen.Select(g => g.Key))];
+            // A model of float16 may have nothing that is looked at.
+            var statistics = outputs.Length == 0 ? [] : Run(session, outputs, data, threads, progress, observers);
             foreach (var gram in grams)
                 gram.Complete();
             return statistics;

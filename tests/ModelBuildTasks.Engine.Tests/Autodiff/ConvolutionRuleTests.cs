@@ -96,6 +96,14 @@ public sealed class ConvolutionRuleTests
     }
 
     [TestMethod]
+    [DataRow("NOTSET")]
+    [DataRow("SAME_UPPER")]
+    [DataRow("SAME_LOWER")]
+    public void A_transposed_convolution_with_a_given_output_shape_and_an_odd_number_of_pads(string mode) =>
+        GradientCheck.All(new SmallModel().Random("x", 1, 1, 2, 4, 5).Random("w", 2, 2, 3, 3, 3)
+            .Node("ConvTranspose", "x,w", "y", ("strides", new[] { 2, 2 }), ("output_shape", new[] { 8, 10 }), ("auto_pad", mode)).Output("y"));
+
+    [TestMethod]
     public void Pooling_of_every_form() => _forms.Each(
         f =>
         {

@@ -36,6 +36,10 @@ public sealed class ShapingRuleTests
     }
 
     [TestMethod]
+    public void A_slice_of_nothing_has_a_gradient_of_zeros() =>
+        GradientCheck.All(new SmallModel().Random("x", 1, 3, 4).Ints("s", 0).Ints("e", 0).Ints("a", 1).Node("Slice", "x,s,e,a", "n").Node("Concat", "n,x", "y", ("axis", 1)).Output("y"));
+
+    [TestMethod]
     public void Slices_with_any_steps() => Gen.Select(Gen.Int[-7, 7], Gen.Int[-9, 9], Gen.Int[-3, 3].Where(s => s != 0), Gen.Int[0, 2]).Each(
         (start, end, step, axis) =>
         {

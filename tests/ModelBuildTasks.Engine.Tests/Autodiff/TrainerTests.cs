@@ -57,6 +57,15 @@ public sealed class TrainerTests
     }
 
     [TestMethod]
+    public void A_model_with_a_fixed_batch_beyond_that_of_a_step_is_trained_with_its_own()
+    {
+        using var teacher = Network(1, 5, batch: 40);
+        using var student = Network(9, 5, batch: 40);
+        var result = new Trainer(student, teacher, new Points(100), _options).Run();
+        Assert.IsLessThan(result.Before, result.After);
+    }
+
+    [TestMethod]
     public void A_model_with_a_fixed_batch_is_run_as_often_as_a_step_needs()
     {
         using var teacher = Network(1, 5);

@@ -10,17 +10,24 @@ internal static class LossGraph
     /// <param name="Loss">The value that holds the sum, a scalar.</param>
     /// <param name="Terms">The value of each term, without its weight.</param>
     /// <param name="Targets">For each term the input that its target is given as.</param>
-    public sealed record Written(string Loss, IReadOnlyList<string> Terms, IReadOnlyList<string> Targets);
+    public sealed record Written(string Loss, IReadOnlyList<string> Terms, IReadOnlyList<string> Targets)
+    {
+        /// <summary>The least number of classes that labels are of; 0 without labels.</summary>
+        public long Classes { get; init; }
+    }
 
     public static Written Write(ShapedGraph graph, GraphBuilder b, IReadOnlyList<LossTerm> terms)
     {
         var (values, targets, weighted) = (new List<string>(), new List<string>(), new List<string>());
         var inputs = new Dictionary<(string, bool), string>();
+        long classes = 0;
         foreach (var term in terms)
         {
             var shape = graph.Shape(term.Value);
             var axis = term.Axis < 0 ? term.Axis + shape.Length : term.Axis;
             var labels = term.Kind == LossKind.CrossEntropy;
+            if (labels)
+                classes = classes == 0 ? shape[axis] : Math.Min(classes, shape[axis]);
             if (!inputs.TryGetValue((labels ? "" : term.Value, labels), out var target))
             {
                 // The labels of a batch serve every output that is compared with them.
@@ -41,7 +48,7 @@ internal static class LossGraph
             weighted.Add(b.Mul(value, term.Weight));
         }
 
-        return new(weighted.Count == 1 ? b.Op("Identity", weighted[0]) : b.Sum(weighted), values, targets);
+        return new(weighted.Count == 1 ? b.Op("Identity", weighted[0]) : b.Sum(weighted), values, targets) { Classes = classes };
     }
 
     private static string Divergence(GraphBuilder b, LossTerm term, long[] shape, int axis, string target)

@@ -57,12 +57,13 @@ internal static class Convolutions
         if (node.Ints("output_shape") is null && node.String("auto_pad", "NOTSET") is "NOTSET" or "VALID" && node.Ints("output_shape") is null)
             return windows;
         var more = node.Ints("output_padding") ?? new long[windows.Rank];
-        var lower = node.String("auto_pad", "NOTSET") == "SAME_LOWER";
+        // Of an odd number, the larger half is at the head but for SAME_UPPER.
+        var upper = node.String("auto_pad", "NOTSET") == "SAME_UPPER";
         var begins = new long[windows.Rank];
         for (var i = 0; i < begins.Length; i++)
         {
             var all = Math.Max(0, (windows.Strides[i] * (x[i] - 1)) + more[i] + ((windows.Kernel[i] - 1) * windows.Dilations[i]) + 1 - y[i]);
-            begins[i] = lower ? all - (all / 2) : all / 2;
+            begins[i] = upper ? all / 2 : all - (all / 2);
         }
 
         return windows with { Begins = begins };

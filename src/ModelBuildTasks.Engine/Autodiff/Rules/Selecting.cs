@@ -23,6 +23,12 @@ internal static class Selecting
         var starts = backward.Graph.Longs(node.Input[1])!;
         var axes = backward.Graph.Longs(node.InputOrEmpty(3)) ?? [.. Enumerable.Range(0, starts.Length).Select(i => (long)i)];
         var steps = backward.Graph.Longs(node.InputOrEmpty(4)) ?? [.. starts.Select(_ => 1L)];
+        if (y.Contains(0))
+        {
+            backward.Give(node, 0, b.Filled(x, 0));
+            return;
+        }
+
         var g = backward.Of(node);
         var (begins, ends) = (new long[x.Length], new long[x.Length]);
         var shape = y.ToArray();
@@ -30,8 +36,6 @@ internal static class Selecting
         {
             var axis = (int)(axes[i] < 0 ? axes[i] + x.Length : axes[i]);
             var (step, dim, count) = (steps[i], x[axis], y[axis]);
-            if (count == 0)
-                continue;
             var start = Math.Clamp(starts[i] < 0 ? starts[i] + dim : starts[i], 0, dim - 1);
             if (step < 0)
             {

@@ -20,7 +20,7 @@ internal sealed class TeacherTargets : IDisposable
         (_samples, _answers) = (samples, new(options.Memory / 4));
         var terms = step.Terms.Zip(step.Targets).ToList();
         if (terms.FirstOrDefault(t => t.First.Kind == LossKind.CrossEntropy).Second is { } labels)
-            _labels = (labels, CheckedLabels(step.TargetShape(labels), micro));
+            _labels = (labels, CheckedLabels(step, labels, micro));
         var asked = terms.Where(t => t.First.Kind != LossKind.CrossEntropy).DistinctBy(t => t.Second).ToDictionary(t => t.Second, t => t.First.Reference ?? t.First.Value);
         if (asked.Count == 0)
             return;
@@ -56,10 +56,20 @@ internal sealed class TeacherTargets : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _answers.Dispose();
 
-    private long[] CheckedLabels(long[] shape, int micro)
+    private long[] CheckedLabels(TrainingStep step, string target, int micro)
     {
+        var shape = step.TargetShape(target);
         int[] first = [.. Enumerable.Range(0, micro).Select(i => i % _samples.Count)];
         var given = _samples.Labels(first)?.Length ?? throw new ModelBuildException(DiagnosticCodes.DataMissing, "the data has no labels to train on");
+        for (var i = 0; i < _samples.Count; i++)
+        {
+            foreach (var label in _samples.Labels([i])!)
+            {
+                if (label < 0 || label >= step.Classes)
+                    throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"sample {i + 1} has the label {label}, and the student's scores are those of {step.Classes} classes, 0 to {step.Classes - 1}");
+            }
+        }
+
         return given == ElementTypes.Count(shape) ? shape
             : throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"{micro} samples have {given} labels, and the student's scores [{string.Join(',', shape)}] are for {ElementTypes.Count(shape)}");
     }

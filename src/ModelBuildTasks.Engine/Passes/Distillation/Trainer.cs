@@ -20,12 +20,12 @@ internal sealed class Trainer(OnnxModel student, OnnxModel teacher, IDataset dat
     /// <exception cref="ModelBuildException">MBT2040-MBT2046: why it cannot be trained, or how training failed.</exception>
     public TrainingResult Run(Action<TrainingProgress>? progress = null, CancellationToken cancellation = default)
     {
-        var samples = new TrainingSamples(data, options.Constants, cancellation);
+        using var samples = new TrainingSamples(data, options.Constants, options.Memory / 4, cancellation);
         var order = SampleOrder.Shuffled(samples.Count, options.Seed, 0);
         var held = order[..(int)Math.Round(samples.Count * options.HeldBack)];
         var used = order[held.Length..];
-        // A model with a fixed batch is run on it as often as a step needs.
-        var micro = student.Inputs.FirstOrDefault(i => !options.Constants.Contains(i.Name))?.Shape is [> 0 and var rows, ..] ? (int)Math.Min(rows, options.Batch) : options.Batch;
+        // A model with a fixed batch is run on it as often as a step needs, and at least once.
+        var micro = student.Inputs.FirstOrDefault(i => !options.Constants.Contains(i.Name))?.Shape is [> 0 and var rows, ..] ? (int)Math.Min(rows, int.MaxValue) : options.Batch;
         var runs = Math.Max(1, options.Batch / micro);
         var batch = micro * runs;
         if (used.Length < batch || held.Length == 0)

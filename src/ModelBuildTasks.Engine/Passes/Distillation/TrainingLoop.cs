@@ -70,6 +70,14 @@ internal sealed class TrainingLoop(TrainingStep step, TrainerOptions options, in
                 since++;
         }
 
+        // Steps that end within a trial are a training, too.
+        if (!search.Found && !search.GaveUp && done > 0)
+        {
+            last = judge();
+            if (last < bestLoss)
+                (best, bestLoss) = (step.Snapshot(), last.Value);
+        }
+
         return new(trained(best), before, bestLoss, done, weights) { Masked = [.. step.Masked] };
     }
 }

@@ -1,58 +1,75 @@
 using ModelBuildTasks.Engine.Data;
+using ModelBuildTasks.Engine.Diagnostics;
 using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 
 namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
 
 /// <summary>The samples of a dataset one by one, and batches of any of them.</summary>
-internal sealed class TrainingSamples
+internal sealed class TrainingSamples : IDisposable
 {
-    private readonly List<IReadOnlyDictionary<string, Tensor>> _samples = [];
+    private readonly SampleStore _samples;
     private readonly List<long[]> _labels = [];
-    private readonly IReadOnlyCollection<string> _constants;
+    private readonly Dictionary<string, Tensor> _constants = [];
 
     /// <summary>Reads all samples, none of which depends on another.</summary>
-    public TrainingSamples(IDataset data, IReadOnlyCollection<string> constants, CancellationToken cancellation)
+    /// <param name="data">The dataset.</param>
+    /// <param name="constants">Inputs that have the same value in every sample.</param>
+    /// <param name="memory">Bytes of them that stay in memory; the others are in a file.</param>
+    /// <param name="cancellation">Ends reading.</param>
+    /// <exception cref="ModelBuildException">MBT2042: samples differ in shape.</exception>
+    public TrainingSamples(IDataset data, IReadOnlyCollection<string> constants, long memory, CancellationToken cancellation)
     {
-        _constants = constants;
+        _samples = new(memory);
+        var shapes = new Dictionary<string, long[]>();
         foreach (var batch in data.Batches())
         {
             cancellation.ThrowIfCancellationRequested();
             if (batch.Labels is { } labels)
                 _labels.AddRange(labels.Chunk(labels.Length / batch.Count));
-            for (var i = 0; i < batch.Count; i++)
-                _samples.Add(batch.Inputs.ToDictionary(t => t.Key, t => constants.Contains(t.Key) ? t.Value : One(t.Value, i, batch.Count)));
+            foreach (var (name, tensor) in batch.Inputs)
+            {
+                if (constants.Contains(name))
+                {
+                    _constants.TryAdd(name, tensor);
+                    continue;
+                }
+
+                Check(shapes, name, One(tensor, 0, batch.Count).Shape, data);
+                _samples.Add(name, tensor, batch.Count, batch.Count);
+            }
+
+            Count += batch.Count;
         }
     }
 
     /// <summary>How many there are.</summary>
-    public int Count => _samples.Count;
+    public int Count { get; }
 
     /// <summary>The samples of the given numbers, one after the other along the first axis.</summary>
     public Dictionary<string, Tensor> Batch(ReadOnlySpan<int> numbers)
     {
-        var first = _samples[numbers[0]];
-        var batch = new Dictionary<string, Tensor>();
-        foreach (var (name, tensor) in first)
-        {
-            if (_constants.Contains(name))
-            {
-                batch[name] = tensor;
-                continue;
-            }
-
-            var bytes = new byte[TrainingMemory.Together(tensor.Bytes.Length, numbers.Length)];
-            for (var i = 0; i < numbers.Length; i++)
-                _samples[numbers[i]][name].Bytes.CopyTo(bytes, i * tensor.Bytes.Length);
-            batch[name] = new(tensor.Type, Times(tensor.Shape, numbers.Length), bytes);
-        }
-
+        var batch = _samples.Batch(numbers);
+        foreach (var (name, tensor) in _constants)
+            batch[name] = tensor;
         return batch;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _samples.Dispose();
+
+    /// <summary>Samples of a step are one tensor.</summary>
+    private static void Check(Dictionary<string, long[]> shapes, string name, long[] shape, IDataset data)
+    {
+        if (!shapes.TryGetValue(name, out var first))
+            shapes[name] = shape;
+        else if (!shape.SequenceEqual(first))
+            throw new ModelBuildException(DiagnosticCodes.UnknownTrainingShape, $"the samples of '{data.Description}' differ in shape: '{name}' is [{string.Join(',', first)}] and [{string.Join(',', shape)}], and a step of training takes several as one; give them one shape, images by 'resize' or 'crop'");
     }
 
     /// <summary>The labels of the samples of the given numbers, or null where there are none.</summary>
     public long[]? Labels(ReadOnlySpan<int> numbers)
     {
-        if (_labels.Count != _samples.Count)
+        if (_labels.Count != Count)
             return null;
         var labels = new List<long>();
         foreach (var number in numbers)

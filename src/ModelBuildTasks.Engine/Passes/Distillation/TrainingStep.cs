@@ -44,6 +44,10 @@ internal sealed class TrainingStep : IDisposable
         _start = Snapshot();
         _restart = () => options.Quantizer?.Start(weights) ?? new Dictionary<string, FakeWeight>();
         _latent = _restart();
+        // Signs have no zero.
+        foreach (var name in _latent.Where(l => l.Value is FakePlanes).Select(l => l.Key))
+            _came.Remove(name);
+        _masks = new(_came);
         WriteLatent();
         var settings = new SessionSettings(options.Threads);
         _gradients = new Session(_graph.Model, settings);
@@ -55,6 +59,9 @@ internal sealed class TrainingStep : IDisposable
 
     /// <summary>The input of each term's target.</summary>
     public IReadOnlyList<string> Targets => _graph.Targets;
+
+    /// <summary>The classes that labels are of.</summary>
+    public long Classes => _graph.Classes;
 
     /// <summary>The shape that a target must have.</summary>
     public long[] TargetShape(string target) => ValueTypes.Describe(_graph.Model.Graph.Input.First(i => i.Name == target))!.Shape!;

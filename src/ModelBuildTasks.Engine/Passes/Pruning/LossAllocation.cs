@@ -64,8 +64,8 @@ internal sealed class LossAllocation(LayerSource source, PrunePlan plan, PrunePr
         var layer = source.Open(weight);
         List<double> shares = [.. _shares.Where(s => s < limit), limit];
         var curve = new List<(long, double)> { (0, 0) };
-        var nearest = shares.MinBy(s => Math.Abs(s - plan.Amount));
-        var reach = 0.0;
+        (double Loss, float[] Values) measured = default;
+        var least = double.PositiveInfinity;
         foreach (var share in shares)
         {
             var clear = PruneAmounts.Share(weight, share);
@@ -73,10 +73,12 @@ internal sealed class LossAllocation(LayerSource source, PrunePlan plan, PrunePr
                 continue;
             var result = Try(layer, clear);
             curve.Add((clear, result.Loss!.Value));
-            if (share == nearest && result.Loss > 0)
-                reach = probe.Noise([(weight, layer.Values, result.Values)]) / result.Loss.Value;
+            // Of a small layer there may be no point at the amount itself.
+            if (result.Loss > 0 && Math.Abs(share - plan.Amount) < least)
+                (least, measured) = (Math.Abs(share - plan.Amount), (result.Loss.Value, result.Values));
         }
 
+        var reach = measured.Values is null ? 0 : probe.Noise([(weight, layer.Values, measured.Values)]) / measured.Loss;
         return [.. curve.Select(c => (c.Item1, c.Item2 * reach))];
     }
 

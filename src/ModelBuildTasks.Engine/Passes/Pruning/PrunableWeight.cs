@@ -14,6 +14,9 @@ internal sealed record PrunableWeight(TensorProto Tensor, WeightRows? Rows)
     /// <summary>Where it is read as a weight; empty where its rows are not known.</summary>
     public List<NodeWeight> Uses { get; } = [];
 
+    /// <summary>Whether other operators read it, too, such as the Gather of a table that is also the last product's weight.</summary>
+    public bool IsReadOtherwise { get; set; }
+
     /// <summary>Number of values.</summary>
     public long Count => ElementTypes.Count(Tensor.Dims);
 
@@ -36,7 +39,8 @@ internal static class PrunableWeights
     {
         var known = new Dictionary<TensorProto, PrunableWeight>(ReferenceEqualityComparer.Instance);
         var indexes = GraphEdit.Indexes(model).ToList();
-        var held = indexes.SelectMany(i => i.Graph.Node.Where(IsWeighted).Where(n => !rules.MayPrune(n)).SelectMany(n => Inputs(n).Select(input => i.Constant(n.InputOrEmpty(input)))))
+        // Also what no weighted operator reads as its weight, such as the table of a Gather.
+        var held = indexes.SelectMany(i => i.Graph.Node.Where(n => !rules.MayPrune(n)).SelectMany(n => n.Input.Where(name => name.Length > 0).Select(i.Constant)))
             .OfType<TensorProto>().ToHashSet((IEqualityComparer<TensorProto>)ReferenceEqualityComparer.Instance);
         var found = new List<WeightedNode>();
         foreach (var index in indexes)
@@ -57,6 +61,10 @@ internal static class PrunableWeights
             }
         }
 
+        var same = (IEqualityComparer<TensorProto>)ReferenceEqualityComparer.Instance;
+        var readers = indexes.SelectMany(i => i.Graph.Node.SelectMany(n => n.Input).Where(n => n.Length > 0).Select(i.Constant)).OfType<TensorProto>().CountBy(t => t, same).ToDictionary(c => c.Key, c => c.Value, same);
+        foreach (var weight in known.Values)
+            weight.IsReadOtherwise = readers.GetValueOrDefault(weight.Tensor) > weight.Uses.Count;
         return found;
     }
 

@@ -1,7 +1,10 @@
+using ModelBuildTasks.Engine.Diagnostics;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.Pruning;
 using ModelBuildTasks.Engine.Passes.Pruning.Structured;
+using ModelBuildTasks.Engine.Passes.Quantization;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
 namespace ModelBuildTasks.Engine.Passes;
 
@@ -19,7 +22,24 @@ public static class Prune
     /// equal ones those that come first.
     /// </param>
     /// <param name="context">Rules, and calibration data for all methods but magnitude.</param>
-    /// <exception cref="Diagnostics.ModelBuildException">MBT2004: the model does not run on the calibration data.</exception>
-    public static PassResult Run(OnnxModel model, PrunePlan plan, PassContext context) =>
-        plan.RemovesShape ? StructuredPruning.Run(model, plan, context) : ZeroPruning.Run(model, plan, context);
+    /// <exception cref="ModelBuildException">MBT2004: the model does not run on the calibration data. MBT2060, MBT2061: so much cannot be removed, or nothing. MBT2066: weights are not float32.</exception>
+    public static PassResult Run(OnnxModel model, PrunePlan plan, PassContext context)
+    {
+        RefuseOtherTypes(model, plan, context);
+        return plan.RemovesShape ? StructuredPruning.Run(model, plan, context) : ZeroPruning.Run(model, plan, context);
+    }
+
+    /// <summary>What is chosen or repaired by calibration data is float32; the magnitudes of any type can be compared.</summary>
+    private static void RefuseOtherTypes(OnnxModel model, PrunePlan plan, PassContext context)
+    {
+        var readsData = plan is { Structure: PruneStructure.Channels or PruneStructure.Heads } && context.Calibration is not null && (plan.Method != PruneMethod.Magnitude || plan.Repair != PruneRepair.None)
+            || plan.Method is not (PruneMethod.Auto or PruneMethod.Magnitude) || plan.Repair is PruneRepair.Refit or PruneRepair.Bias || plan.Allocation == PruneAllocation.Loss;
+        if (!readsData)
+            return;
+        foreach (var node in PrunableWeights.Find(model, new RuleSet(model, context.Rules)))
+        {
+            if (node.Weights.FirstOrDefault(w => (DataType)w.Tensor.DataType != DataType.Float) is { } weight)
+                throw new ModelBuildException(DiagnosticCodes.PrunedInFloat32, $"pruning by calibration data reads float32, and the weight of {node.Node.OpType} '{node.Node.DisplayName()}' is {ElementTypes.Name((DataType)weight.Tensor.DataType)}; take the model's float32 form, with 'float16' behind 'prune', or 'method: magnitude, repair: none'", plan.Location);
+        }
+    }
 }

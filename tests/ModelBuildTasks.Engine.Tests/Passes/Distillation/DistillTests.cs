@@ -4,6 +4,7 @@ using ModelBuildTasks.Engine.Execution;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes;
+using ModelBuildTasks.Engine.Tests.Passes.Quantization;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 
@@ -251,6 +252,45 @@ public sealed class DistillTests
         Refused(DiagnosticCodes.DataMissing, teacher, _plan with { Labels = 0.5 }, context);
         Refused(DiagnosticCodes.DataMissing, teacher, _plan, context with { Training = null });
         Refused(DiagnosticCodes.DataMissing, teacher, _plan, context with { Teacher = null });
+    }
+
+    [TestMethod]
+    public void A_training_of_a_few_steps_is_judged_and_kept()
+    {
+        using var teacher = Network(1, 5);
+        using var student = Network(9, 5);
+        // Fewer than a trial of the learning rate has.
+        var result = Distill.Run(student, _plan with { Steps = 4 }, Context(teacher));
+        StringAssert.Contains(result.Summary, "4 steps, loss on held-back samples");
+        Assert.AreNotEqual(Weight(student, "w").Sum(), Weight(result.Model, "w").Sum());
+    }
+
+    [TestMethod]
+    public void Samples_of_different_shapes_and_labels_of_no_class_are_refused()
+    {
+        using var teacher = new SmallModel().Input("x", -1, -1, 4).Random("w", 1, 4, 3).Node("MatMul", "x,w", "m").Node("ReduceMean", "m", "y", ("axes", new long[] { 1 }), ("keepdims", 0)).Output("y").Model;
+        var mixed = new ListDataset([.. Enumerable.Range(0, 100).Select(i => new Batch(new Dictionary<string, Tensor> { ["x"] = SmallModel.Tensor(i, 1, i == 90 ? 6 : 5, 4) }, null, 1))]);
+        Refused(DiagnosticCodes.UnknownTrainingShape, teacher, _plan, Context(teacher) with { Training = mixed });
+
+        using var dense = Network(1, 5);
+        foreach (var label in new long[] { 3, -1 })
+        {
+            var labelled = new LabelledPoints([.. Enumerable.Range(0, 100).Select(i => new Batch(new Dictionary<string, Tensor> { ["x"] = SmallModel.Tensor(i, 1, 4) }, [i == 77 ? label : 0], 1))]);
+            Refused(DiagnosticCodes.StudentDoesNotMatch, dense, _plan with { Labels = 0.5 }, Context(dense) with { Training = labelled });
+        }
+    }
+
+    private sealed class LabelledPoints(IReadOnlyList<Batch> batches) : IDataset
+    {
+        public long Count => batches.Count;
+
+        public bool HasLabels => true;
+
+        public string Description => "labelled";
+
+        public string ContentHash => "";
+
+        public IEnumerable<Batch> Batches() => batches;
     }
 
     private static void Refused(string code, OnnxModel student, DistillPlan plan, PassContext context)

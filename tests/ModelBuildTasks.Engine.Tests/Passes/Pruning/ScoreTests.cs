@@ -116,6 +116,27 @@ public sealed class ScoreTests
     }
 
     [TestMethod]
+    public void Scores_far_from_zero_are_the_same_scores()
+    {
+        var values = SmallModel.Values(3, 100 * 7);
+        ClassMoments Of(float more)
+        {
+            var moments = new ScoreMoments("v", 4, 3, null, [more, more, more]);
+            moments.Add(0, 100, values, [100, 7]);
+            moments.End(0);
+            moments.Complete();
+            Assert.IsTrue(moments.IsValid);
+            return moments.Of(1, centered: false);
+        }
+
+        foreach (var more in new[] { 100f, -120f })
+        {
+            foreach (var (a, b) in Of(0).Moments.Zip(Of(more).Moments))
+                Assert.AreEqual(a, b, 1e-4);
+        }
+    }
+
+    [TestMethod]
     public void Few_rows_are_no_measure_of_doubt()
     {
         var model = Classifier("Gemm");

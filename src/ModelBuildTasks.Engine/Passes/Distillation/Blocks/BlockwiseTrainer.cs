@@ -32,7 +32,7 @@ internal sealed class BlockwiseTrainer(OnnxModel student, OnnxModel teacher, IDa
     {
         if (data.Feedback.Count > 0)
             throw new ModelBuildException(DiagnosticCodes.NoBlocks, "a model whose outputs are fed back cannot be trained block by block: what a block reads depends on the runs before; train it end to end");
-        var samples = new TrainingSamples(data, options.Constants, cancellation);
+        using var samples = new TrainingSamples(data, options.Constants, options.Memory / 4, cancellation);
         var rows = student.Inputs.FirstOrDefault(i => !options.Constants.Contains(i.Name))?.Shape is [> 0 and var r, ..] ? r : (long?)null;
         var split = new SampleSplit(samples.Count, rows, options);
         var terms = options.Terms.Count > 0 ? options.Terms : DefaultTerms.Of(student);

@@ -166,7 +166,11 @@ internal static class ExactObs
             for (var r = 0; r < _shape.Rows; r++)
             {
                 for (var i = 0; i < _size; i++)
-                    result[_layer.Rows.Index(_first + r, _layer.Order[i])] = _gone[i] ? 0 : (float)_weights[r][i];
+                {
+                    var at = _layer.Rows.Index(_first + r, _layer.Order[i]);
+                    // What was zero stays zero, also within a block that is left.
+                    result[at] = _gone[i] || _layer.Values[at] == 0 ? 0 : (float)_weights[r][i];
+                }
             }
         }
 

@@ -88,7 +88,7 @@ internal sealed class OutputProbe
             probe._runs.Add((batch, reference));
         }
 
-        if (!(probe._curvature * probe._curvature >= ScoreOutput.LeastInDoubt * probe._squares && probe._squares > 0))
+        if (loss == OutputLoss.Scores ? probe._curvature <= 0 : !(probe._curvature * probe._curvature >= ScoreOutput.LeastInDoubt * probe._squares && probe._squares > 0))
             probe._scores = new Dictionary<string, ScoreOutput>();
         return probe;
     }

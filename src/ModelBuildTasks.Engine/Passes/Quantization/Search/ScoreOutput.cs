@@ -46,7 +46,12 @@ internal sealed record ScoreOutput(int Axis, bool IsProbability)
         {
             double divergence = 0;
             for (var c = 0; c < p.Length; c++)
-                divergence += Math.Exp(p[c]) * (p[c] - q[c]);
+            {
+                // What is masked out has no share, whatever the other says.
+                if (!double.IsNegativeInfinity(p[c]))
+                    divergence += Math.Exp(p[c]) * (p[c] - q[c]);
+            }
+
             sum += double.IsFinite(divergence) ? Math.Max(0, divergence) : double.PositiveInfinity;
         });
         return sum;
@@ -83,7 +88,9 @@ internal sealed record ScoreOutput(int Axis, bool IsProbability)
                     (p[c], q[c]) = (reference[start + c * inner + i], output[start + c * inner + i]);
                 Logarithms(p);
                 Logarithms(q);
-                see(p, q);
+                // A reference that is no number says nothing.
+                if (!Array.Exists(p, double.IsNaN))
+                    see(p, q);
             }
         }
     }

@@ -28,7 +28,7 @@ internal sealed class PrunedModel(OnnxModel model, ChannelAnalysis analysis, Rea
     /// cutting them out changes nothing.
     /// </summary>
     public OnnxModel Equivalent(IReadOnlyDictionary<int, IReadOnlyList<int>> removed) =>
-        analysis.Groups.Where(g => removed.ContainsKey(g.Id)).All(g => !g.ReadByStatistics && g.Consumers.All(c => readers.Of(c) is not null)) ? Repaired(removed) : Cut(removed);
+        analysis.Groups.Where(g => removed.ContainsKey(g.Id)).All(g => !g.ReadByStatistics && g.Consumers.All(c => readers.Of(c) is { IsShared: false })) ? Repaired(removed) : Cut(removed);
 
     /// <summary>Readers repaired; the columns of units that go are zero, and every tensor has its shape.</summary>
     public OnnxModel Repaired(IReadOnlyDictionary<int, IReadOnlyList<int>> removed)

@@ -51,13 +51,16 @@ internal sealed class Reader
     public bool Seen => _first is not null;
 
     /// <summary>The same reader with what the first half of the data showed.</summary>
-    public Reader Half() => _second is null ? this : new(Node, Weight, Geometry, _first, _second, firstOnly: true, Bias, _values) { OriginalBias = OriginalBias };
+    public Reader Half() => _second is null ? this : new(Node, Weight, Geometry, _first, _second, firstOnly: true, Bias, _values) { OriginalBias = OriginalBias, IsShared = IsShared };
 
     /// <summary>Where a mean can be taken back; null where nowhere.</summary>
     public BiasPlace? Bias { get; }
 
     /// <summary>The bias of the original model at <see cref="Bias"/>; null where there is none.</summary>
     public float[]? OriginalBias { get; init; }
+
+    /// <summary>Whether other nodes read the weight, too: it is cut for all of them, and fitted for none, which would be a weight for each.</summary>
+    public bool IsShared { get; init; }
 
     /// <summary>Groups of rows that read different columns.</summary>
     public int Groups => _rows.Groups;

@@ -27,6 +27,8 @@ internal sealed class ReaderEdits(OnnxModel clone)
 
     private void Write(Reader reader, double[][] rows, double[]? shift, float[]? biases)
     {
+        if (reader.IsShared)
+            return;
         var values = new float[reader.Weight.Count];
         for (var r = 0; r < rows.Length; r++)
         {

@@ -46,6 +46,7 @@ internal sealed class Readers
             found.Add((slice, weight, geometry, seen));
         }
 
+        var uses = indexes.Values.SelectMany(i => i.Graph.Node.SelectMany(n => n.Input).Where(n => n.Length > 0).Select(n => (Home: i.Home(n), n))).CountBy(k => k).ToDictionary();
         long bytes = 0;
         var kept = matrices.Values.OrderBy(m => GramMatrix.Bytes(m.First.Geometry)).TakeWhile(m => (bytes += 2 * GramMatrix.Bytes(m.First.Geometry)) <= MaximumBytes)
             .Select(m => m.First).ToHashSet<GramMatrix>(ReferenceEqualityComparer.Instance);
@@ -64,6 +65,7 @@ internal sealed class Readers
             var bias = first is null ? null : BiasPlace.Of(weight, indexes[slice.Node.Graph], map);
             _readers[(slice.Node, slice.Input)] = new(slice.Node, weight, geometry, first, second, firstOnly: false, bias, model.ReadFloats(weight.Tensor))
             {
+                IsShared = uses[(weight.Home, map.Node(slice.Node).Input[slice.Input])] > 1,
                 OriginalBias = bias is not null && indexes[bias.Node.Graph].Constant(map.Node(bias.Node).InputOrEmpty(bias.Input)) is { } tensor ? model.ReadFloats(tensor) : null,
             };
         }

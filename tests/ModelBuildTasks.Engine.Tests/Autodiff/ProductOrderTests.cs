@@ -1,0 +1,56 @@
+using ModelBuildTasks.Engine.Autodiff;
+using ModelBuildTasks.Engine.Autodiff.Losses;
+using ModelBuildTasks.Engine.Execution;
+using ModelBuildTasks.Engine.Onnx;
+using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
+using Tensor = ModelBuildTasks.Engine.Data.Tensor;
+
+namespace ModelBuildTasks.Engine.Tests.Autodiff;
+
+/// <summary>Long sums with more columns than rows, which ONNX Runtime cuts differently for each number of threads.</summary>
+[TestClass]
+public sealed class ProductOrderTests
+{
+    [TestMethod]
+    public void A_dense_network_has_the_same_loss_and_gradients_on_any_number_of_threads() =>
+        Same(new SmallModel().Input("x", 64, 784).Random("a", 1, 128, 784).Random("b", 2, 128).Random("c", 3, 128, 1000)
+            .Node("Gemm", "x,a,b", "h", ("transB", 1), ("alpha", 0.5f), ("beta", 2f)).Node("Tanh", "h", "t").Node("MatMul", "t,c", "y").Output("y"), ["a", "b", "c"], [64, 784]);
+
+    [TestMethod]
+    public void So_has_one_of_products_in_batches_and_of_vectors() =>
+        Same(new SmallModel().Input("x", 2, 16, 512).Random("a", 1, 2, 512, 100).Random("b", 2, 100, 256).Random("c", 3, 256, 300)
+            .Node("MatMul", "x,a", "h").Node("Tanh", "h", "t").Node("MatMul", "t,b", "u").Node("MatMul", "u,c", "y").Output("y"), ["a", "b", "c"], [2, 16, 512]);
+
+    [TestMethod]
+    public void So_has_a_recurrent_one() =>
+        Same(new SmallModel(20).Input("x", 3, 32, 160).Random("w", 2, 1, 512, 160).Random("r", 3, 1, 512, 128).Node("LSTM", "x,w,r", "y,h,c", ("hidden_size", 128)).Output("y"), ["w", "r"], [3, 32, 160]);
+
+    [TestMethod]
+    [DataRow(new long[] { 3, 200 }, new long[] { 200, 7 })]
+    [DataRow(new long[] { 200 }, new long[] { 200, 7 })]
+    [DataRow(new long[] { 2, 3, 200 }, new long[] { 200, 7 })]
+    [DataRow(new long[] { 2, 3, 200 }, new long[] { 2, 200, 7 })]
+    [DataRow(new long[] { 3, 200 }, new long[] { 2, 200, 7 })]
+    [DataRow(new long[] { 2, 1, 3, 200 }, new long[] { 5, 200, 7 })]
+    public void Products_are_the_same_products(long[] a, long[] b) =>
+        GradientCheck.All(new SmallModel().Random("a", 1, a).Random("b", 2, b).Floats("fixed", [], 0.1f).Node("Mul", "b,fixed", "c").Node("MatMul", "a,c", "y").Output("y"));
+
+    private static void Same(SmallModel small, IReadOnlyList<string> weights, long[] shape)
+    {
+        var sample = new Dictionary<string, Tensor> { ["x"] = SmallModel.Tensor(7, shape) };
+        var graph = Gradients.Build(small.Model, new GradientRequest(weights, [new LossTerm(LossKind.SquaredError, "y")], sample));
+        var inputs = graph.Model.Graph.Input.ToDictionary(i => i.Name, i => i.Name == "x" ? sample["x"]
+            : small.Graph.Initializer.FirstOrDefault(t => t.Name == i.Name) is { } weight ? Tensor.Of<float>(DataType.Float, [.. weight.Dims], small.Model.ReadFloats(weight))
+            : SmallModel.Tensor(5, [.. i.Type.TensorType.Shape.Dim.Select(d => d.DimValue)]));
+        var results = new[] { 1, 2, 3, 4, 8 }.Select(threads =>
+        {
+            using var session = new Session(graph.Model, new SessionSettings(threads));
+            return session.Run(inputs).ToDictionary(r => r.Key, r => r.Value.Bytes);
+        }).ToList();
+        foreach (var other in results.Skip(1))
+        {
+            foreach (var (name, bytes) in results[0])
+                Assert.IsTrue(bytes.AsSpan().SequenceEqual(other[name]), name);
+        }
+    }
+}
