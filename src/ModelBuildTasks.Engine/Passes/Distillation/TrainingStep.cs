@@ -40,7 +40,6 @@ internal sealed class TrainingStep : IDisposable
         _sums = _graph.Outputs.Keys.ToDictionary(w => w, w => new float[_weights[w].Count]);
         // Before weights are rounded, which makes zeros of its own.
         _came = options.KeepZeros ? ZeroMasks.Of(_weights) : [];
-        _masks = new(_came);
         _start = Snapshot();
         _restart = () => options.Quantizer?.Start(weights) ?? new Dictionary<string, FakeWeight>();
         _latent = _restart();
