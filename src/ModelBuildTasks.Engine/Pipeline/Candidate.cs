@@ -137,18 +137,41 @@ internal sealed class CandidateMaker(TargetPlan target, Original original, PassC
         return EncodedSize.Of(File.ReadAllBytes(made.Path)) < EncodedSize.Of(File.ReadAllBytes(original.Files[0]));
     }
 
-    /// <summary>Compares the zeros of pruned weights with the file.</summary>
+    /// <summary>Compares the zeros of pruned weights with the file: those of each pass whose weights are still there in their shape.</summary>
     /// <exception cref="ModelBuildException">MBT2050: some are lost.</exception>
-    private IEnumerable<PassNote> CheckZeros(List<PassResult> results, string path)
+    private List<PassNote> CheckZeros(List<PassResult> results, string path)
     {
-        var at = Enumerable.Range(0, target.Passes.Count).LastOrDefault(i => target.Passes[i] is PrunePlan { RemovesShape: false } or DistillPlan { Prune: not null }, -1);
-        if (at < 0 || Layers.DidNothing(results[at + 1]))
-            return [];
-        using var written = OnnxModel.Load(path);
-        var verdict = MaskCheck.Compare(results[at + 1].Model, written, target.Rules);
-        MaskCheck.Require(verdict, target.Passes[at].Location);
-        return verdict.Unknown.Count == 0 ? []
-            : [new(at, $"the zeros of {string.Join(", ", verdict.Unknown.Distinct().Take(3).Select(n => $"'{n}'"))}{(verdict.Unknown.Distinct().Count() > 3 ? " and others" : "")} could not be compared: the weights are not found again in the finished model", DiagnosticCodes.ZerosNotCompared)];
+        var notes = new List<PassNote>();
+        OnnxModel? written = null;
+        try
+        {
+            var (last, reshaped) = (true, false);
+            for (var i = target.Passes.Count - 1; i >= 0; i--)
+            {
+                var pass = target.Passes[i];
+                if (pass is PrunePlan { RemovesShape: false } or DistillPlan { Prune: not null } && !Layers.DidNothing(results[i + 1]))
+                {
+                    var verdict = MaskCheck.Compare(results[i + 1].Model, written ??= OnnxModel.Load(path), target.Rules);
+                    MaskCheck.Require(verdict, pass.Location);
+                    var unknown = verdict.Unknown.Distinct().ToList();
+                    // What an earlier pass made zero is among what the last one left.
+                    if (last && unknown.Count > 0)
+                        notes.Add(new(i, $"the zeros of {string.Join(", ", unknown.Take(3).Select(n => $"'{n}'"))}{(unknown.Count > 3 ? " and others" : "")} could not be compared: the weights are not found again in the finished model", DiagnosticCodes.ZerosNotCompared));
+                    last = false;
+                }
+
+                // Another model has nothing to be compared with, and nor have weights of another shape; of the last pass the note says so.
+                reshaped |= pass is PrunePlan { RemovesShape: true };
+                if (pass is DistillPlan { Student: not null } || (reshaped && !last))
+                    break;
+            }
+        }
+        finally
+        {
+            written?.Dispose();
+        }
+
+        return notes;
     }
 
     private static void Discard(Candidate candidate)

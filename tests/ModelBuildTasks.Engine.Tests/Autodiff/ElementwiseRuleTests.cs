@@ -81,12 +81,28 @@ public sealed class ElementwiseRuleTests
     [DataRow("Gelu")]
     [DataRow("Gelu", "approximate", "tanh")]
     [DataRow("Identity")]
+    [DataRow("Asinh")]
+    [DataRow("Shrink", "lambd", 0.7f)]
     public void Functions_of_one_value(string op, string? name = null, object? value = null)
     {
         // Four times as wide as the weights, so that the ends are reached, too.
         var model = new SmallModel(20).Random("a", 5, 4, 6).Floats("fixed", [], 4).Node("Mul", "a,fixed", "x");
         GradientCheck.All((name is null ? model.Node(op, "x", "y") : model.Node(op, "x", "y", (name, value!))).Output("y"), 5e-3, 2e-3);
     }
+
+    [TestMethod]
+    [DataRow("Tan")]
+    [DataRow("Sinh")]
+    [DataRow("Cosh")]
+    [DataRow("Asin")]
+    [DataRow("Acos")]
+    [DataRow("Atanh")]
+    public void Functions_of_a_value_near_zero(string op) => GradientCheck.All(
+        new SmallModel().Random("a", 5, 4, 6).Floats("fixed", [], 0.7f).Node("Mul", "a,fixed", "x").Node(op, "x", "y").Output("y"), 5e-3, 2e-3);
+
+    [TestMethod]
+    public void A_function_of_values_above_one() => GradientCheck.All(
+        new SmallModel().Random("a", 5, 4, 6).Floats("fixed", [], 2.5f).Node("Add", "a,fixed", "x").Node("Acosh", "x", "y").Output("y"), 5e-3, 2e-3);
 
     [TestMethod]
     [DataRow("Log")]

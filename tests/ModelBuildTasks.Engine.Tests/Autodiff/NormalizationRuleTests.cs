@@ -27,6 +27,8 @@ public sealed class NormalizationRuleTests
         GradientCheck.All(new SmallModel(21).Random("x", 1, 2, 6, 3).Random("s", 2, 6).Random("b", 3, 6).Node("GroupNormalization", "x,s,b", "y", ("num_groups", 2)).Output("y"), 5e-3);
         GradientCheck.All(new SmallModel(23).Random("x", 1, 2, 6).Random("s", 2, 6).Node("RMSNormalization", "x,s", "y").Output("y"), 5e-3);
         GradientCheck.All(new SmallModel().Random("x", 1, 2, 6).Node("LpNormalization", "x", "y", ("p", 2), ("axis", 1)).Output("y"), 5e-3);
+        foreach (var size in new[] { 1, 3, 5 })
+            GradientCheck.All(new SmallModel().Random("x", 1, 2, 6, 3, 2).Node("LRN", "x", "y", ("size", size), ("alpha", 2f), ("beta", 0.6f), ("bias", 1.5f)).Output("y"), 5e-3);
         GradientCheck.All(new SmallModel().Random("x", 1, 2, 2, 3, 3).Node("MeanVarianceNormalization", "x", "y").Output("y"), 5e-3);
     }
 

@@ -80,6 +80,12 @@ public sealed class ShapingRuleTests
     }
 
     [TestMethod]
+    [DataRow(1, 1)]
+    [DataRow(-1, 0)]
+    public void What_is_chosen_by_its_size(int axis, int largest) => GradientCheck.All(
+        new SmallModel().Distinct("x", 1, 3, 4, 5).Ints("k", 2).Node("TopK", "x,k", "y,i", ("axis", axis), ("largest", largest)).Output("y"));
+
+    [TestMethod]
     [DataRow("constant")]
     [DataRow("reflect")]
     [DataRow("edge")]

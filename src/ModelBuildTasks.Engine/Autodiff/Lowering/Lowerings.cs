@@ -13,7 +13,7 @@ internal sealed record OperatorLowering(Func<ShapedGraph, GraphBuilder, NodeProt
 /// <summary>Operators that are taken apart before a graph is differentiated.</summary>
 internal static class Lowerings
 {
-    private static readonly Dictionary<string, OperatorLowering> _lowerings = new([.. NormalizationParts.Lowerings, .. Recurrence.Lowerings]);
+    private static readonly Dictionary<string, OperatorLowering> _lowerings = new([.. NormalizationParts.Lowerings, .. AttentionParts.Lowerings, .. Recurrence.Lowerings]);
 
     /// <summary>The operators that are taken apart.</summary>
     public static IEnumerable<string> Operators => _lowerings.Keys;

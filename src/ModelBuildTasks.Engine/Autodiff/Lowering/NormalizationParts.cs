@@ -12,6 +12,7 @@ internal static class NormalizationParts
         new("RMSNormalization", new(RootMeanSquare)),
         new("LpNormalization", new(Length)),
         new("MeanVarianceNormalization", new(MeanVariance)),
+        new("LRN", new(LocalResponse)),
         new("Swish", new(Swish)),
     ];
 
@@ -62,6 +63,19 @@ internal static class NormalizationParts
 
     private static IReadOnlyList<string?> MeanVariance(ShapedGraph graph, GraphBuilder b, NodeProto node) =>
         [Normal(b, node.Input[0], node.Ints("axes") ?? [0, 2, 3], 1e-9f)];
+
+    // x / (bias + alpha / size · Σ x² over the channels around)^beta
+    private static IReadOnlyList<string?> LocalResponse(ShapedGraph graph, GraphBuilder b, NodeProto node)
+    {
+        var shape = graph.Shape(node.Input[0]);
+        var size = node.Int("size");
+        var before = (size - 1) / 2;
+        long[] Around(long channels) => [0, channels, .. Enumerable.Repeat(0L, shape.Length - 2)];
+        var squares = b.Pad(b.Mul(node.Input[0], node.Input[0]), Around(before), Around(size - 1 - before));
+        var sum = b.Sum([.. Enumerable.Range(0, (int)size).Select(i => b.Slice(squares, [1], [i], [i + shape[1]]))]);
+        var norm = b.Add(b.Mul(sum, node.Float("alpha", 1e-4f) / size), b.Scalar(node.Float("bias", 1)));
+        return [b.Div(node.Input[0], b.Op("Pow", norm, b.Scalar(node.Float("beta", 0.75f))))];
+    }
 
     private static IReadOnlyList<string?> Swish(ShapedGraph graph, GraphBuilder b, NodeProto node) =>
         [b.Mul(node.Input[0], b.Op("Sigmoid", b.Mul(node.Input[0], node.Float("alpha", 1))))];

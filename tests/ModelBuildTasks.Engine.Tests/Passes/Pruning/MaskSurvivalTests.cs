@@ -105,6 +105,26 @@ public sealed class MaskSurvivalTests
         Assert.AreEqual((DiagnosticCodes.ZerosLost, 6), (result.Targets[0].Diagnostics.Single().Code, result.Targets[0].Diagnostics.Single().Location?.Line));
     }
 
+    [TestMethod]
+    public void Zeros_of_an_earlier_pruning_are_looked_at_behind_a_later_one()
+    {
+        using var bench = new Bench();
+        var (first, second) = (new SourceLocation("compression.yaml", 6, 9), new SourceLocation("compression.yaml", 7, 9));
+        PrunePlan half = new(first, 0.5), tenth = new(second, 0.1);
+        bench.Target = bench.Target with { Passes = [half, tenth, new QuantizePlan(second)] };
+        // The second pruning is given a model that has forgotten the zeros of the first.
+        bench.Pass = (model, context) => bench.Runs switch
+        {
+            1 => Prune.Run(model, half, context),
+            2 => Prune.Run(TinyModel.Shrink(model, w => w + 0.01f), tenth, context),
+            _ => Bench.Done(model),
+        };
+
+        var result = bench.Run();
+
+        Assert.AreEqual((DiagnosticCodes.ZerosLost, 6), (result.Targets[0].Diagnostics.Single().Code, result.Targets[0].Diagnostics.Single().Location?.Line));
+    }
+
     private static PassResult Apply(OnnxModel model, string pass, IDataset data)
     {
         var errors = new DiagnosticBag();
