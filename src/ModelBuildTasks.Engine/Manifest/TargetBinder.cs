@@ -66,6 +66,7 @@ internal sealed class TargetBinder(ManifestFiles files, IReadOnlyDictionary<stri
             {
                 { Method: not (PruneMethod.Auto or PruneMethod.Magnitude) } => $"'method: {plan.Method.ToString().ToLowerInvariant()}' chooses by what calibration data makes of the weights",
                 { Quantize: not null } => "what is left makes up for zeros and rounding by calibration data",
+                { RemovesShape: false, Loss: OutputLoss.Scores } => "'loss: scores' weighs errors by calibration data",
                 { Allocation: PruneAllocation.Loss } => "'allocate: loss' predicts losses from calibration data",
                 { Repair: PruneRepair.Refit or PruneRepair.Bias } => $"'repair: {plan.Repair.ToString().ToLowerInvariant()}' fits what is left to calibration data",
                 _ => null,

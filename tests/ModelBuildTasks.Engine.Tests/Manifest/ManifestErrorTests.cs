@@ -167,6 +167,7 @@ public sealed class ManifestErrorTests
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { prune: { amount: 30%, repair: none, quantize: {} } }, { quantize: } ], calibration: digits } ]", "3:71 MBT1006 which 'repair: none' excludes")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { amount: 30%, method: sparsegpt } } ] } ]", "2:41 MBT1023 'method: sparsegpt' chooses by")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { amount: 30%, allocate: loss } } ] } ]", "2:41 MBT1023 'allocate: loss' predicts")]
+    [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { amount: 30%, loss: scores } } ] } ]", "2:41 MBT1023 'loss: scores' weighs")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { structure: channels, amount: 30%, repair: bias } } ] } ]", "2:41 MBT1023 'repair: bias' fits")]
     [DataRow("targets: [ { model: a.onnx, passes: [ { prune: { amount: 30% } }, { prune: { structure: channels, macs: 30% } } ] } ]", "2:69 MBT1011 channels, heads and layers cannot go after single weights were pruned (line 2)")]
     [DataRow("targets: [ { model: a.onnx, recipe: int8, rules: [ { match: { op: Gemm }, prune: all } ] } ]", "2:82 MBT1006 unknown value 'all'")]

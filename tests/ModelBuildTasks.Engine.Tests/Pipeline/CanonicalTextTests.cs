@@ -57,7 +57,7 @@ public sealed class CanonicalTextTests
             return;
         if (typeof(ITuple).IsAssignableFrom(type) || typeof(IEnumerable).IsAssignableFrom(type))
         {
-            foreach (var part in type.GetGenericArguments())
+            foreach (var part in type.GetElementType() is { } element ? [element] : type.GetGenericArguments())
                 Walk(part, $"{path} of", seen, strange);
             return;
         }

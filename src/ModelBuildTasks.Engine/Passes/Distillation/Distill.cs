@@ -100,7 +100,7 @@ public static class Distill
         var better = trained.After < trained.Before;
         var decisions = Rows(student, stored, trained, better, plan.Prune is not null);
         if (isHalf)
-            trained = trained with { Student = Narrowed(stored, trained.Student) };
+            trained = trained with { Student = NarrowArithmetic.Apply(stored, student, trained.Student) };
         return new(better || plan.Student is not null || plan.Scratch || plan.Prune is not null ? trained.Student : given.Clone(), decisions, Summary(trained, better, plan.Prune is not null));
     }
 
@@ -112,22 +112,6 @@ public static class Distill
             throw new ModelBuildException(DiagnosticCodes.NoBlocks, "a model in float16 is not trained block by block; train it end to end, or take its float32 form");
         if (data.Feedback.Count > 0)
             throw new ModelBuildException(DiagnosticCodes.NoStreamTraining, "a model in float16 whose outputs are fed back cannot be trained; take its float32 form");
-    }
-
-    /// <summary>A model in float16 with the weights that its float32 form has.</summary>
-    private static OnnxModel Narrowed(OnnxModel stored, OnnxModel trained)
-    {
-        var narrow = stored.Clone();
-        var wide = trained.Graph.Initializer.Where(t => (DataType)t.DataType == DataType.Float).ToDictionary(t => t.Name);
-        foreach (var tensor in narrow.Graph.Initializer.Where(t => wide.ContainsKey(t.Name)).ToList())
-        {
-            var values = trained.ReadFloats(wide[tensor.Name]);
-            GraphEdit.ReplaceInitializer(narrow.Graph, tensor, (DataType)tensor.DataType == DataType.Float16
-                ? narrow.CreateTensor<Half>(tensor.Name, DataType.Float16, tensor.Dims, Array.ConvertAll(values, v => (Half)v))
-                : narrow.CreateTensor(tensor.Name, tensor.Dims, values));
-        }
-
-        return narrow;
     }
 
     /// <summary>The artifact takes the original's place in the app: it must be called as that.</summary>

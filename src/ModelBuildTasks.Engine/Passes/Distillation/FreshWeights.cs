@@ -6,7 +6,8 @@ namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
 
 /// <summary>
 /// Draws a model's weights anew: uniform with the variance of He et al. (Delving Deep into Rectifiers, 2015) before rectifiers and of Glorot and
-/// Bengio (Understanding the Difficulty of Training Deep Feedforward Neural Networks, 2010) elsewhere; biases become 0, gains 1.
+/// Bengio (Understanding the Difficulty of Training Deep Feedforward Neural Networks, 2010) elsewhere; biases become 0, gains 1. What prepares inputs
+/// before any product, such as the mean and the deviation of photos, was not trained and stays.
 /// </summary>
 internal static class FreshWeights
 {
@@ -20,7 +21,7 @@ internal static class FreshWeights
         var tensors = clone.Graph.Initializer.ToDictionary(t => t.Name);
         // In the order in which nodes read them: the order of initializers says nothing.
         var read = clone.Graph.Node.SelectMany(n => n.Input).Where(tensors.ContainsKey).Distinct().ToList();
-        var parameters = Parameters.Of(clone).ToHashSet();
+        var parameters = Parameters.Of(clone).Except(Preparations(clone)).ToHashSet();
         var stream = 0ul;
         foreach (var name in read.Where(parameters.Contains))
         {
@@ -31,6 +32,27 @@ internal static class FreshWeights
         }
 
         return clone;
+    }
+
+    /// <summary>The constants that meet inputs, or what was made of them without a product.</summary>
+    private static HashSet<string> Preparations(OnnxModel model)
+    {
+        // Values that are made of inputs, and of them those that no product stands before.
+        var made = model.Inputs.Select(i => i.Name).ToHashSet();
+        var raw = new HashSet<string>(made);
+        var met = new HashSet<string>();
+        foreach (var node in model.Graph.Node)
+        {
+            if (!node.Input.Any(made.Contains))
+                continue;
+            made.UnionWith(node.Output);
+            if (node.OpType is "Conv" or "ConvTranspose" or "MatMul" or "Gemm" or "Einsum" or "Gather" or "LSTM" or "GRU" or "RNN" || node.Input.Any(i => made.Contains(i) && !raw.Contains(i)))
+                continue;
+            raw.UnionWith(node.Output);
+            met.UnionWith(node.Input.Where(i => !made.Contains(i)));
+        }
+
+        return met;
     }
 
     private static void Fill(float[] values, GraphIndex index, TensorProto tensor, SplitMix64 random)

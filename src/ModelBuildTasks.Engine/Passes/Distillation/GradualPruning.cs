@@ -38,7 +38,7 @@ internal sealed class GradualPruning
         var own = student.Graph.Initializer.Select(t => t.Name).ToHashSet();
         // Random weights predict no loss, and a pattern is the same share everywhere.
         var allocation = prune.Allocation == PruneAllocation.Auto && (plan.Scratch || prune.Structure == PruneStructure.Pattern || context.Calibration is null) ? PruneAllocation.Uniform : prune.Allocation;
-        prune = prune with { Allocation = allocation, Method = allocation is PruneAllocation.Auto or PruneAllocation.Loss ? PruneMethod.Auto : PruneMethod.Magnitude };
+        prune = prune with { Loss = plan.Loss, Allocation = allocation, Method = allocation is PruneAllocation.Auto or PruneAllocation.Loss ? PruneMethod.Auto : PruneMethod.Magnitude };
         var amounts = ZeroPruning.Amounts(student, prune, context).Where(a => a.Key.Key.Home == 0 && own.Contains(a.Key.Key.Name)).ToDictionary(a => a.Key.Key.Name, a => (a.Key, a.Value));
         return amounts.Count > 0 ? new(amounts, plan, context.Threads)
             : throw new ModelBuildException(DiagnosticCodes.NotPrunedInTraining, "no weight can be pruned while it is trained: none fits the structure, or rules hold them all", prune.Location);

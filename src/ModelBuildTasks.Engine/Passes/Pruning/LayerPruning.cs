@@ -48,7 +48,8 @@ internal static class LayerPruning
         LayerResult Exact()
         {
             var values = ExactObs.Run(layer, clear);
-            return new(values, "obs", layer.Loss(values));
+            // Zeros within a block that stays took part in making up for blocks that went, and are zero again.
+            return layer.Shape.Structure == PruneStructure.Blocks ? Repaired(values, "obs") : new(values, "obs", layer.Loss(values));
         }
 
         LayerResult Repaired(float[] values, string name)

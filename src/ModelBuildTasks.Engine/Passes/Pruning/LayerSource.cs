@@ -51,5 +51,5 @@ internal sealed class LayerSource(OnnxModel model, PrunePlan plan, RoundingData?
 
     // What nodes read in different ways, as an autoencoder whose decoder has the encoder's weight transposed, or a table of words, is not fitted to one of them.
     private Quantization.NodeWeight? Use(PrunableWeight weight) =>
-        (DataType)weight.Tensor.DataType == DataType.Float && weight is { Rows: not null, IsReadOtherwise: false } && weight.Uses.Select(u => (u.ChannelAxis, u.Node.OpType == "ConvTranspose", u.Node.Int("group", 1))).Distinct().Count() == 1 ? weight.Uses.FirstOrDefault(u => data?.Of(u).Count > 0) : null;
+        (DataType)weight.Tensor.DataType == DataType.Float && weight is { Rows: not null, IsReadOtherwise: false } && weight.Uses.Select(u => (u.ChannelAxis, u.Node.OpType, u.Node.Int("group", 1))).Distinct().Count() == 1 ? weight.Uses.FirstOrDefault(u => data?.Of(u).Count > 0) : null;
 }

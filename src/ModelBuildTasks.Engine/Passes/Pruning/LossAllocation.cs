@@ -15,6 +15,8 @@ internal sealed class LossAllocation(LayerSource source, PrunePlan plan, PrunePr
 {
     private static readonly double[] _shares = [0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
 
+    private const double Most = 1e30;
+
     /// <summary>How many values of each weight become zero; those whose inputs are not known lose the same share each.</summary>
     /// <param name="weights">The weights.</param>
     /// <param name="limit">The largest share of one weight.</param>
@@ -78,7 +80,9 @@ internal sealed class LossAllocation(LayerSource source, PrunePlan plan, PrunePr
                 (least, measured) = (Math.Abs(share - plan.Amount), (result.Loss.Value, result.Values));
         }
 
+        // What makes outputs infinite, or no numbers, comes last; infinity times a loss of zero would come first.
         var reach = measured.Values is null ? 0 : probe.Noise([(weight, layer.Values, measured.Values)]) / measured.Loss;
+        reach = reach < Most ? reach : Most;
         return [.. curve.Select(c => (c.Item1, c.Item2 * reach))];
     }
 

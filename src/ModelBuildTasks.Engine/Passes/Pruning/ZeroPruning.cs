@@ -197,9 +197,10 @@ internal sealed class ZeroPruning
                 : JointRounding.Run(layer, pruned, _plan, clear, form!);
         }
 
-        result = PrunedWeight.Of(before, pruned.Values) with { Method = pruned.Method, OutputSqnr = Decibels(layer.Power, pruned.Loss!.Value) };
+        scores ??= paired is null ? _source.Scores(weight) : null;
+        result = PrunedWeight.Of(before, pruned.Values) with { Method = scores is null ? pruned.Method : $"{pruned.Method} by class scores", OutputSqnr = Decibels(layer.Power, pruned.Loss!.Value) };
         if (_source.Centered(weight))
-            BiasRepair.Apply(_model, weight, _source.Data!, before, pruned.Values, _names, use => use.Node, paired, scores ?? _source.Scores(weight));
+            BiasRepair.Apply(_model, weight, _source.Data!, before, pruned.Values, _names, use => use.Node, paired, scores);
         weight.Tensor.PayloadRef = _model.Payloads.Add(MemoryMarshal.AsBytes(pruned.Values.AsSpan()).ToArray());
         return result;
     }

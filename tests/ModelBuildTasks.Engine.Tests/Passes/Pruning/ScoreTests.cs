@@ -96,8 +96,36 @@ public sealed class ScoreTests
         var second = Prune.Run(other, plan, QuantizeTests.Context(named)).Model;
 
         CollectionAssert.AreEqual(first.ToBytes(), threads.ToBytes());
+        CollectionAssert.AreNotEqual(first.ToBytes(), Prune.Run(one, plan with { Loss = OutputLoss.Values }, QuantizeTests.Context(data)).Model.ToBytes());
         foreach (var (a, b) in first.Graph.Initializer.Zip(second.Graph.Initializer))
             CollectionAssert.AreEqual(first.ReadFloats(a), second.ReadFloats(b));
+    }
+
+    [TestMethod]
+    [DataRow(OutputLoss.Scores, true)]
+    [DataRow(OutputLoss.Auto, true)]
+    [DataRow(OutputLoss.Values, false)]
+    public void The_report_says_what_was_pruned_by_class_scores(OutputLoss loss, bool says)
+    {
+        var model = Classifier("Gemm");
+        var result = Prune.Run(model, new PrunePlan(At, 0.5) { Loss = loss, Method = PruneMethod.SparseGpt }, QuantizeTests.Context(ListDataset.Random(model, 40)));
+        Assert.AreEqual(says, result.Decisions[^1].Reason.Contains("by class scores", StringComparison.Ordinal), result.Decisions[^1].Reason);
+    }
+
+    [TestMethod]
+    public void A_number_for_each_row_is_none_for_each_class()
+    {
+        var small = new SmallModel().Input("x", 24, 16).Random("w", 1, 16, 24).Random("rows", 2, 24, 1).Node("MatMul", "x,w", "a").Node("Add", "a,rows", "y").Output("y");
+        var data = ListDataset.Random(small.Model, 20);
+        var plan = new PrunePlan(At, 0.5) { Method = PruneMethod.SparseGpt };
+        Assert.DoesNotContain("by class scores", Prune.Run(small.Model, plan, QuantizeTests.Context(data)).Decisions[^1].Reason);
+    }
+
+    [TestMethod]
+    public void Probabilities_are_such_also_behind_a_cast()
+    {
+        var small = new SmallModel().Input("x", 4, 8).Random("w", 1, 8, 6).Node("MatMul", "x,w", "a").Node("Softmax", "a", "p").Node("Cast", ["p"], ["y"], n => n.Set("to", 1L)).Output("y");
+        Assert.IsTrue(ScoreOutput.Of(small.Model, OutputLoss.Auto).Values.All(o => o.IsProbability));
     }
 
     [TestMethod]

@@ -36,6 +36,22 @@ public sealed class UnusualWeightsTests
     }
 
     [TestMethod]
+    public void What_is_behind_shared_weights_makes_up_for_what_they_lost()
+    {
+        var small = new SmallModel().Input("x", 8, 12).Input("z", 8, 12)
+            .Random("w0", 1, 12, 32).Random("b0", 2, 32).Random("w1", 3, 32, 8).Random("b1", 4, 8).Random("head", 5, 8, 8).Random("b2", 6, 8);
+        foreach (var t in new[] { "x", "z" })
+            small.Node("Gemm", $"{t},w0,b0", $"{t}0").Node("Relu", $"{t}0", $"{t}r").Node("Gemm", $"{t}r,w1,b1", $"{t}1").Node("Tanh", $"{t}1", $"{t}t");
+        small.Node("Add", "xt,zt", "s").Node("Gemm", "s,head,b2", "y").Output("y");
+        var data = ListDataset.Random(small.Model, 60);
+        // Only what lies between the shared weights goes, and the head is all that can make up for it.
+        var plan = new PrunePlan(At, 0.4) { Structure = PruneStructure.Channels, Multiple = 1, Allocation = PruneAllocation.Uniform };
+        var context = QuantizeTests.Context(data) with { Rules = [new RulePlan(At, ["Tanh"], null, true) { Prune = false }] };
+        var (fitted, plain) = (Prune.Run(small.Model, plan, context).Model, Prune.Run(small.Model, plan with { Repair = PruneRepair.None }, context).Model);
+        Assert.IsLessThan(0.8 * Distance(small.Model, plain, data), Distance(small.Model, fitted, data));
+    }
+
+    [TestMethod]
     public void A_rule_for_a_Gather_holds_its_table_and_without_one_the_table_is_fitted_to_nobody()
     {
         var small = new SmallModel().Input("ids", DataType.Int64, 4).Random("table", 1, 24, 16).Random("w", 2, 16, 16).Floats("none", [24], new float[24])
@@ -59,6 +75,7 @@ public sealed class UnusualWeightsTests
             .Node("MatMul", "x,w1", "a").Node("Tanh", "a", "b").Node("MatMul", "b,w2", "c").Node("Tanh", "c", "d").Node("MatMul", "d,w3", "y").Output("y");
         var result = Prune.Run(small.Model, new PrunePlan(At, 0.6) { Allocation = PruneAllocation.Loss, Limit = 0.95 }, QuantizeTests.Context(ListDataset.Random(small.Model, 20))).Model;
         Assert.IsLessThan(6, Values(result, "w3").Count(v => v == 0));
+        Assert.AreEqual((int)(0.6 * ((16 * 32) + (32 * 8) + 8)), new[] { "w1", "w2", "w3" }.Sum(w => Values(result, w).Count(v => v == 0)), 3);
     }
 
     [TestMethod]
@@ -70,6 +87,7 @@ public sealed class UnusualWeightsTests
         var result = Prune.Run(small.Model, new PrunePlan(At, 0.5) { Allocation = PruneAllocation.Loss, Limit = 0.95 }, QuantizeTests.Context(ListDataset.Random(small.Model, 40))).Model;
         foreach (var name in new[] { "w1", "w2", "w3" })
             Assert.IsLessThan(0.8, Values(result, name).Average(v => v == 0 ? 1.0 : 0));
+        Assert.AreEqual(((16 * 24) + (24 * 24) + (24 * 16)) / 2, new[] { "w1", "w2", "w3" }.Sum(w => Values(result, w).Count(v => v == 0)), 3);
     }
 
     [TestMethod]
@@ -83,6 +101,19 @@ public sealed class UnusualWeightsTests
         var first = Prune.Run(small.Model, new PrunePlan(At, 0.5), context).Model;
         var second = Values(Prune.Run(first, new PrunePlan(At, 0.5) { Structure = PruneStructure.Blocks, Shape = (1, 4), Method = method, Allocation = PruneAllocation.Uniform }, context).Model, "w");
         Assert.IsTrue(Values(first, "w").Zip(second).All(p => p.First != 0 || p.Second == 0));
+        Assert.IsGreaterThan(Values(first, "w").Count(v => v == 0) + 20, second.Count(v => v == 0));
+    }
+
+    [TestMethod]
+    public void An_output_that_becomes_no_number_is_the_last_to_be_pruned()
+    {
+        // The logarithm of what w2 makes is none where it is negative: its weights are positive, and sums without most of them as well, but for a bias that takes what the least has.
+        float[] positive = [.. SmallModel.Values(2, 24).Select(v => Math.Abs(v) + 0.5f)];
+        var small = new SmallModel().Input("x", 32, 16).Random("w1", 1, 16, 24).Floats("w2", [24, 1], positive).Floats("less", [1], -0.2f)
+            .Node("MatMul", "x,w1", "a").Node("Sigmoid", "a", "b").Node("MatMul", "b,w2", "c").Node("Add", "c,less", "d").Node("Log", "d", "y").Output("y");
+        var result = Prune.Run(small.Model, new PrunePlan(At, 0.3) { Allocation = PruneAllocation.Loss, Method = PruneMethod.Magnitude, Limit = 1 }, QuantizeTests.Context(ListDataset.Random(small.Model, 20))).Model;
+        Assert.IsLessThan(24, Values(result, "w2").Count(v => v == 0));
+        Assert.AreEqual((int)(0.3 * 17 * 24), Values(result, "w1").Concat(Values(result, "w2")).Count(v => v == 0), 2);
     }
 
     [TestMethod]
@@ -104,12 +135,51 @@ public sealed class UnusualWeightsTests
     [TestMethod]
     public void What_needs_float32_is_refused_for_other_types()
     {
-        var small = new SmallModel().Input("x", DataType.Float16, 4, 8).Node("MatMul", "x,w", "y").Output("y", DataType.Float16);
-        small.Graph.Initializer.Add(small.Model.CreateTensor<Half>("w", DataType.Float16, [8, 8], [.. SmallModel.Values(1, 64).Select(v => (Half)v)]));
-        var context = QuantizeTests.Context(ListDataset.Random(small.Model, 4));
-        foreach (var plan in new[] { new PrunePlan(At, 0.5) { Method = PruneMethod.SparseGpt }, new PrunePlan(At, 0.5) { Repair = PruneRepair.Refit }, new PrunePlan(At, 0.5) { Structure = PruneStructure.Channels } })
-            Assert.AreEqual(DiagnosticCodes.PrunedInFloat32, Assert.ThrowsExactly<ModelBuildException>(() => Prune.Run(small.Model, plan, context)).First.Code);
-        Assert.AreEqual(32, Values(Prune.Run(small.Model, new PrunePlan(At, 0.5), context).Model, "w").Count(v => v == 0));
+        var small = new SmallModel().Input("x", DataType.Double, 4, 8).Node("MatMul", "x,w", "y").Output("y", DataType.Double);
+        small.Graph.Initializer.Add(small.Model.CreateTensor<double>("w", DataType.Double, [8, 8], [.. SmallModel.Values(1, 64).Select(v => (double)v)]));
+        var half = Half(DataType.Float16);
+        foreach (var plan in new[] { new PrunePlan(At, 0.5) { Method = PruneMethod.SparseGpt }, new PrunePlan(At, 0.5) { Repair = PruneRepair.Refit } })
+            Assert.AreEqual(DiagnosticCodes.PrunedInFloat32, Assert.ThrowsExactly<ModelBuildException>(() => Prune.Run(small.Model, plan, QuantizeTests.Context(ListDataset.Random(half, 4)))).First.Code);
+        foreach (var plan in new[] { new PrunePlan(At, 0.5) { Structure = PruneStructure.Channels }, new PrunePlan(At, 0.5) { Quantize = new QuantizePlan(At) } })
+            Assert.AreEqual(DiagnosticCodes.PrunedInFloat32, Assert.ThrowsExactly<ModelBuildException>(() => Prune.Run(half, plan, QuantizeTests.Context(ListDataset.Random(half, 4)))).First.Code);
+        Assert.AreEqual(32, Values(Prune.Run(small.Model, new PrunePlan(At, 0.5), QuantizeTests.Context(null)).Model, "w").Count(v => v == 0));
+    }
+
+    [TestMethod]
+    [DataRow(DataType.Float16)]
+    [DataRow(DataType.Float)]
+    public void A_float16_model_is_pruned_as_its_float32_form_and_stays_float16(DataType input)
+    {
+        var half = Half(input);
+        var data = ListDataset.Random(half, 40);
+        OnnxModel pruned(PruneMethod method) => Prune.Run(half, new PrunePlan(At, 0.5) { Method = method, Allocation = PruneAllocation.Uniform }, QuantizeTests.Context(data)).Model;
+
+        var (fitted, plain) = (pruned(PruneMethod.Auto), pruned(PruneMethod.Magnitude));
+
+        CollectionAssert.AreEqual(half.Graph.Node.Select(n => n.OpType).ToList(), fitted.Graph.Node.Select(n => n.OpType).ToList());
+        Assert.IsTrue(fitted.Graph.Initializer.All(t => (DataType)t.DataType == DataType.Float16));
+        foreach (var model in new[] { fitted, plain })
+            Assert.AreEqual((16 * 24 / 2) + (24 * 8 / 2), model.Graph.Initializer.Where(t => t.Dims.Count == 2).Sum(t => model.ReadFloats(t).Count(v => v == 0)));
+        Assert.IsLessThan(0.7 * Distance(half, plain, data), Distance(half, fitted, data));
+        var row = Prune.Run(half, new PrunePlan(At, 0.5), QuantizeTests.Context(data)).Decisions[0];
+        Assert.AreEqual(2 * 16 * 24, row.BytesBefore);
+    }
+
+    private static double Distance(OnnxModel one, OnnxModel other, ListDataset data)
+    {
+        using var first = new Session(one, new SessionSettings());
+        using var second = new Session(other, new SessionSettings());
+        return data.Batches().Sum(b => first.Run(b.Inputs)["y"].ToFloats().Zip(second.Run(b.Inputs)["y"].ToFloats(), (y, z) => ((double)y - z) * ((double)y - z)).Sum());
+    }
+
+    private static OnnxModel Half(DataType input)
+    {
+        var small = new SmallModel().Input("x", input, 8, 16);
+        foreach (var (name, dims, seed) in new[] { ("u", new long[] { 16, 24 }, 1), ("b", [24], 2), ("v", [24, 8], 3), ("c", [8], 4) })
+            small.Graph.Initializer.Add(small.Model.CreateTensor<Half>(name, DataType.Float16, dims, [.. SmallModel.Values(seed, (int)ElementTypes.Count(dims)).Select(v => (Half)v)]));
+        if (input == DataType.Float)
+            small.Node("Cast", ["x"], ["h"], n => n.Set("to", (long)DataType.Float16));
+        return small.Node("Gemm", $"{(input == DataType.Float ? "h" : "x")},u,b", "a").Node("Relu", "a", "r").Node("Gemm", "r,v,c", "y").Output("y", DataType.Float16).Model;
     }
 
     private static long Parameters(OnnxModel model) => model.Graph.Initializer.Where(t => (DataType)t.DataType == DataType.Float).Sum(t => ElementTypes.Count(t.Dims));

@@ -14,6 +14,9 @@ namespace ModelBuildTasks.Engine.Passes.Pruning.Scores;
 /// <param name="Behind">What is added behind the node; null for nothing.</param>
 internal sealed record ScoreProduct(NodeWeight Use, float[]? Bias, float[]? Behind)
 {
+    // Of all weights together, as much as the matrices that weights are rounded by.
+    private const long MostOfAll = 256L << 20;
+
     /// <summary>Scores.</summary>
     public int Classes => (int)Use.Channels;
 
@@ -30,19 +33,26 @@ internal sealed record ScoreProduct(NodeWeight Use, float[]? Bias, float[]? Behi
         var index = new GraphIndex(model, model.Graph);
         var found = new Dictionary<PrunableWeight, ScoreProduct>(ReferenceEqualityComparer.Instance);
         var byNode = weights.Where(w => w.Uses is [{ Graph: 0, Input: 1 }] && (DataType)w.Tensor.DataType == DataType.Float).ToDictionary(w => w.Uses[0].Node, (IEqualityComparer<NodeProto>)ReferenceEqualityComparer.Instance);
+        var left = MostOfAll;
         foreach (var term in DefaultTerms.ByOutput(model, loss).Values.Where(t => t.Kind == LossKind.Divergence))
         {
             var (node, behind) = (index.Producer(term.Value), (float[]?)null);
             if (node is not null && node.Is("Add") && node.Input.Select(index.Constant).OfType<TensorProto>().FirstOrDefault() is { } added && (DataType)added.DataType == DataType.Float)
             {
                 behind = model.ReadFloats(added);
+                // One number for each class, or one for all.
+                if (behind.Length != 1 && (added.Dims.Count == 0 || added.Dims[^1] != behind.Length))
+                    continue;
                 node = node.Input.Select(index.Producer).OfType<NodeProto>().FirstOrDefault();
             }
 
             if (node is null || !byNode.TryGetValue(node, out var weight) || Of(model, weight.Uses[0], behind, term.Axis) is not { } product)
                 continue;
-            if (ScoreMoments.Bytes(product.Columns, product.Classes) <= largest)
-                found[weight] = product;
+            var bytes = ScoreMoments.Bytes(product.Columns, product.Classes);
+            if (bytes > largest || bytes > left)
+                continue;
+            left -= bytes;
+            found[weight] = product;
         }
 
         return found;

@@ -32,7 +32,15 @@ internal sealed record ScoreOutput(int Axis, bool IsProbability)
         var terms = DefaultTerms.ByOutput(model, loss);
         if (terms.Values.Any(t => t.Kind != LossKind.Divergence))
             return new Dictionary<string, ScoreOutput>();
-        return terms.ToDictionary(t => t.Key, t => new ScoreOutput(t.Value.Axis, t.Value.Value != t.Key && index.Producer(t.Key)?.OpType == "Softmax"));
+        return terms.ToDictionary(t => t.Key, t => new ScoreOutput(t.Value.Axis, t.Value.Value != t.Key && IsSoftmax(index, t.Key)));
+    }
+
+    private static bool IsSoftmax(GraphIndex index, string value)
+    {
+        var node = index.Producer(value);
+        while (node?.OpType is "Cast" or "Identity")
+            node = index.Producer(node.Input[0]);
+        return node?.OpType == "Softmax";
     }
 
     /// <summary>Whether there is more than one class in a shape.</summary>

@@ -25,6 +25,25 @@ internal sealed class ReaderEdits(OnnxModel clone)
     /// <param name="shift">What each row's output takes in addition to the original's bias; null for a bias that stays.</param>
     public void Replace(Reader reader, double[][] rows, double[]? shift) => Write(reader, rows, shift, reader.OriginalBias);
 
+    /// <summary>Makes columns of a weight zero for all nodes that read it.</summary>
+    /// <param name="reader">The reader.</param>
+    /// <param name="columns">The columns.</param>
+    public void Clear(Reader reader, IReadOnlyList<int> columns)
+    {
+        var index = _indexes[reader.Node.Graph];
+        var name = _map.Node(reader.Node).Input[reader.Weight.Input];
+        if (index.Constant(name) is not { } tensor)
+            return;
+        var values = clone.ReadFloats(tensor);
+        for (var r = 0; r < reader.RowCount; r++)
+        {
+            foreach (var c in columns)
+                values[reader.Index(r, c)] = 0;
+        }
+
+        tensor.PayloadRef = clone.Payloads.Add(System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.AsSpan()).ToArray());
+    }
+
     private void Write(Reader reader, double[][] rows, double[]? shift, float[]? biases)
     {
         if (reader.IsShared)

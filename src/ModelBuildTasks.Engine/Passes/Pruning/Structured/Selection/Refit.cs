@@ -24,6 +24,13 @@ internal static class Refit
         var edits = new ReaderEdits(clone);
         foreach (var (reader, columns) in Going(groups, readers, removed))
         {
+            // What others read, too, is fitted for none of them; it is cut for all.
+            if (reader.IsShared)
+            {
+                edits.Clear(reader, columns);
+                continue;
+            }
+
             // Without anything seen there is nothing to fit to.
             var (weight, bias) = Fit(reader, columns, !reader.Seen ? PruneRepair.None : repair);
             edits.Set(reader, weight, bias);
