@@ -3,6 +3,8 @@ using ModelBuildTasks.Engine.Execution;
 using ModelBuildTasks.Engine.Manifest;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes;
+using ModelBuildTasks.Engine.Passes.Pruning.Structured;
+using ModelBuildTasks.Engine.Passes.Pruning.Structured.Selection;
 using ModelBuildTasks.Engine.Tests.Passes.Quantization;
 using DataType = ModelBuildTasks.Engine.Onnx.TensorProto.Types.DataType;
 
@@ -36,19 +38,31 @@ public sealed class UnusualWeightsTests
     }
 
     [TestMethod]
-    public void What_is_behind_shared_weights_makes_up_for_what_they_lost()
+    public void What_shared_weights_read_no_more_is_zero_before_it_is_cut_out()
     {
-        var small = new SmallModel().Input("x", 8, 12).Input("z", 8, 12)
-            .Random("w0", 1, 12, 32).Random("b0", 2, 32).Random("w1", 3, 32, 8).Random("b1", 4, 8).Random("head", 5, 8, 8).Random("b2", 6, 8);
+        var small = new SmallModel().Input("x", 4, 12).Input("z", 4, 12).Random("w0", 1, 12, 16).Random("b0", 2, 16).Random("w1", 3, 16, 8).Random("b1", 4, 8);
         foreach (var t in new[] { "x", "z" })
-            small.Node("Gemm", $"{t},w0,b0", $"{t}0").Node("Relu", $"{t}0", $"{t}r").Node("Gemm", $"{t}r,w1,b1", $"{t}1").Node("Tanh", $"{t}1", $"{t}t");
-        small.Node("Add", "xt,zt", "s").Node("Gemm", "s,head,b2", "y").Output("y");
-        var data = ListDataset.Random(small.Model, 60);
-        // Only what lies between the shared weights goes, and the head is all that can make up for it.
-        var plan = new PrunePlan(At, 0.4) { Structure = PruneStructure.Channels, Multiple = 1, Allocation = PruneAllocation.Uniform };
-        var context = QuantizeTests.Context(data) with { Rules = [new RulePlan(At, ["Tanh"], null, true) { Prune = false }] };
-        var (fitted, plain) = (Prune.Run(small.Model, plan, context).Model, Prune.Run(small.Model, plan with { Repair = PruneRepair.None }, context).Model);
-        Assert.IsLessThan(0.8 * Distance(small.Model, plain, data), Distance(small.Model, fitted, data));
+            small.Node("Gemm", $"{t},w0,b0", $"{t}0").Node("Relu", $"{t}0", $"{t}r").Node("Gemm", $"{t}r,w1,b1", $"{t}y");
+        var model = small.Output("xy", "zy").Model;
+        var data = ListDataset.Random(model, 10);
+        var (context, types) = (QuantizeTests.Context(data), ValueTypes.Infer(model));
+        var analysis = ChannelAnalysis.Of(model, types, ModelCost.Shapes(model, context));
+        var group = analysis.Groups.Single(g => g.Units == 16);
+        var pruned = new PrunedModel(model, analysis, new Readers(model, analysis.Groups, context), types, PruneRepair.Refit);
+        var removed = new Dictionary<int, IReadOnlyList<int>> { [group.Id] = [1, 4, 9] };
+
+        // Layers behind are fitted to what the uncut model gives.
+        using var whole = new Session(pruned.Repaired(removed), new SessionSettings());
+        using var cut = new Session(pruned.Cut(removed), new SessionSettings());
+        using var before = new Session(model, new SessionSettings());
+        foreach (var inputs in data.Batches().Select(b => b.Inputs))
+        {
+            Assert.IsGreaterThan(1e-2, Apart(before.Run(inputs), cut.Run(inputs)));
+            Assert.IsLessThan(1e-5, Apart(whole.Run(inputs), cut.Run(inputs)));
+        }
+
+        static double Apart(IReadOnlyDictionary<string, Engine.Data.Tensor> a, IReadOnlyDictionary<string, Engine.Data.Tensor> b) =>
+            a.Max(t => t.Value.ToFloats().Zip(b[t.Key].ToFloats(), (p, q) => Math.Abs(p - q)).Max());
     }
 
     [TestMethod]
@@ -105,15 +119,24 @@ public sealed class UnusualWeightsTests
     }
 
     [TestMethod]
+    public void What_is_left_of_blocks_with_zeros_makes_up_for_the_others()
+    {
+        var small = new SmallModel().Input("x", 8, 16).Random("w", 1, 16, 24).Node("MatMul", "x,w", "y").Output("y");
+        var data = ListDataset.Random(small.Model, 20);
+        var first = Prune.Run(small.Model, new PrunePlan(At, 0.5), QuantizeTests.Context(data)).Model;
+        double loss(PruneMethod method) => Distance(first, Prune.Run(first, new PrunePlan(At, 0.5) { Structure = PruneStructure.Blocks, Shape = (1, 4), Method = method, Allocation = PruneAllocation.Uniform }, QuantizeTests.Context(data)).Model, data);
+        Assert.IsLessThanOrEqualTo(loss(PruneMethod.SparseGpt), loss(PruneMethod.Obs));
+    }
+
+    [TestMethod]
     public void An_output_that_becomes_no_number_is_the_last_to_be_pruned()
     {
-        // The logarithm of what w2 makes is none where it is negative: its weights are positive, and sums without most of them as well, but for a bias that takes what the least has.
+        // Each value of w2 is all that an output is the logarithm of.
         float[] positive = [.. SmallModel.Values(2, 24).Select(v => Math.Abs(v) + 0.5f)];
-        var small = new SmallModel().Input("x", 32, 16).Random("w1", 1, 16, 24).Floats("w2", [24, 1], positive).Floats("less", [1], -0.2f)
-            .Node("MatMul", "x,w1", "a").Node("Sigmoid", "a", "b").Node("MatMul", "b,w2", "c").Node("Add", "c,less", "d").Node("Log", "d", "y").Output("y");
-        var result = Prune.Run(small.Model, new PrunePlan(At, 0.3) { Allocation = PruneAllocation.Loss, Method = PruneMethod.Magnitude, Limit = 1 }, QuantizeTests.Context(ListDataset.Random(small.Model, 20))).Model;
-        Assert.IsLessThan(24, Values(result, "w2").Count(v => v == 0));
-        Assert.AreEqual((int)(0.3 * 17 * 24), Values(result, "w1").Concat(Values(result, "w2")).Count(v => v == 0), 2);
+        var small = new SmallModel().Input("x", 32, 16).Random("w1", 1, 16, 1).Floats("w2", [1, 24], positive)
+            .Node("MatMul", "x,w1", "a").Node("Sigmoid", "a", "b").Node("MatMul", "b,w2", "c").Node("Log", "c", "y").Output("y");
+        var result = Prune.Run(small.Model, new PrunePlan(At, 0.3) { Allocation = PruneAllocation.Loss, Limit = 0.95 }, QuantizeTests.Context(ListDataset.Random(small.Model, 20))).Model;
+        Assert.AreEqual((11, 0), (Values(result, "w1").Count(v => v == 0), Values(result, "w2").Count(v => v == 0)));
     }
 
     [TestMethod]
