@@ -26,6 +26,34 @@ public sealed class ProductOrderTests
         Same(new SmallModel(20).Input("x", 3, 32, 160).Random("w", 2, 1, 512, 160).Random("r", 3, 1, 512, 128).Node("LSTM", "x,w,r", "y,h,c", ("hidden_size", 128)).Output("y"), ["w", "r"], [3, 32, 160]);
 
     [TestMethod]
+    [DataRow(1, 48, 1, 13)]
+    [DataRow(1, 300, 1, 5)]
+    [DataRow(1, 48, 3, 13)]
+    [DataRow(2, 48, 3, 7)]
+    [DataRow(1, 1, 3, 13)]
+    [DataRow(1, 13, 1, 13)]
+    public void So_have_convolutions_of_one_sample_or_few(int batch, int filters, int kernel, int size) =>
+        Same(new SmallModel().Input("x", batch, 256, size, size).Random("a", 1, filters, 256, kernel, kernel).Random("b", 2, filters).Random("c", 3, 7, filters, 3, 3)
+            .Node("Conv", "x,a,b", "h", ("pads", new long[] { kernel / 2, kernel / 2, kernel / 2, kernel / 2 })).Node("Tanh", "h", "t").Node("Conv", "t,c", "y", ("strides", new long[] { 2, 2 })).Output("y"), ["a", "b", "c"], [batch, 256, size, size]);
+
+    [TestMethod]
+    [DataRow(8, 8)]
+    [DataRow(9, 8)]
+    [DataRow(4, 10)]
+    [DataRow(11, 1)]
+    public void So_have_products_of_few_rows(int rows, int columns) =>
+        Same(new SmallModel().Input("x", rows, 4096).Random("a", 1, 4096, columns).Random("b", 2, columns, 4096).Random("c", 3, columns, 4096)
+            .Node("MatMul", "x,a", "h").Node("Gemm", "x,b", "u", ("transB", 1)).Node("Add", "h,u", "t").Node("MatMul", "t,c", "y").Output("y"), ["a", "b", "c"], [rows, 4096]);
+
+    [TestMethod]
+    public void So_has_a_wide_kernel_on_one_channel() =>
+        Same(new SmallModel().Input("x", 8, 1, 40, 40).Random("a", 1, 24, 1, 7, 7).Node("Conv", "x,a", "h").Node("Tanh", "h", "y").Output("y"), ["a"], [8, 1, 40, 40]);
+
+    [TestMethod]
+    public void So_has_a_transposed_convolution_of_one_sample() =>
+        Same(new SmallModel().Input("x", 1, 256, 6, 6).Random("a", 1, 256, 40, 3, 3).Random("b", 2, 40, 256, 2, 2).Node("ConvTranspose", "x,a", "h").Node("Tanh", "h", "t").Node("ConvTranspose", "t,b", "y", ("strides", new long[] { 2, 2 })).Output("y"), ["a", "b"], [1, 256, 6, 6]);
+
+    [TestMethod]
     [DataRow(new long[] { 3, 200 }, new long[] { 200, 7 })]
     [DataRow(new long[] { 200 }, new long[] { 200, 7 })]
     [DataRow(new long[] { 2, 3, 200 }, new long[] { 200, 7 })]
@@ -42,7 +70,7 @@ public sealed class ProductOrderTests
         var inputs = graph.Model.Graph.Input.ToDictionary(i => i.Name, i => i.Name == "x" ? sample["x"]
             : small.Graph.Initializer.FirstOrDefault(t => t.Name == i.Name) is { } weight ? Tensor.Of<float>(DataType.Float, [.. weight.Dims], small.Model.ReadFloats(weight))
             : SmallModel.Tensor(5, [.. i.Type.TensorType.Shape.Dim.Select(d => d.DimValue)]));
-        var results = new[] { 1, 2, 3, 4, 8 }.Select(threads =>
+        var results = new[] { 1, 2, 3, 4, 6, 8 }.Select(threads =>
         {
             using var session = new Session(graph.Model, new SessionSettings(threads));
             return session.Run(inputs).ToDictionary(r => r.Key, r => r.Value.Bytes);
