@@ -3,7 +3,7 @@ using Spectre.Console;
 
 namespace ModelBuildTasks.Tool;
 
-/// <summary>Shows progress: bars on a terminal, else one line for each step that is done.</summary>
+/// <summary>Shows progress: bars on a terminal, else one line for each step that is done, and for each tenth of one that says more than how far it is.</summary>
 internal static class Progress
 {
     /// <summary>Runs work and shows what it tells.</summary>
@@ -13,12 +13,16 @@ internal static class Progress
             return ShowBars(work);
         var writer = json ? terminal.Error : terminal.Out;
         var gate = new Lock();
+        var tenths = new ProgressTenths();
         return work(e =>
         {
-            if (e.Fraction is not 1)
-                return;
             lock (gate)
-                writer.WriteLine($"{e.Target}: {e.Step}: {e.Message}");
+            {
+                var isNew = tenths.IsNew(e);
+                // Of a step that says no more than how far it is, the end is enough.
+                if (e.Fraction is 1 || (isNew && e.Message.Contains(": ", StringComparison.Ordinal)))
+                    writer.WriteLine($"{e.Target}: {e.Step}: {e.Message}");
+            }
         });
     }
 

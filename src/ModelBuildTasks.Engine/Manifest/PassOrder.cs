@@ -66,6 +66,8 @@ internal static class PassOrder
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"a student takes the place of the model, and what {passes[i - 1].Name} made of it would be lost; put distill first", student.Location);
             if (pass is DistillPlan { Scratch: true } && passes.Take(i).OfType<PrunePlan>().FirstOrDefault(p => !p.RemovesShape) is { } zeroed)
                 errors.Error(DiagnosticCodes.ImpossiblePasses, $"weights that are drawn anew lose the zeros of pruning (line {zeroed.Location.Line}); prune behind distill", pass.Location);
+            if (pass is DistillPlan { Quantize.Bits.Bits: 1 } && passes.Take(i).FirstOrDefault(p => p is PrunePlan { RemovesShape: false } or DistillPlan { Prune: not null }) is { } signs)
+                errors.Error(DiagnosticCodes.ImpossiblePasses, $"weights that are trained as binary are signs, which have no zero: what was pruned in line {signs.Location.Line} would not stay so; take ternary, or leave the zeros out", pass.Location);
             if (pass is DistillPlan { Quantize: { } trained })
                 CheckStored("distill trains", passes.Skip(i + 1).OfType<QuantizePlan>().FirstOrDefault(), trained, errors);
             if (pass is PrunePlan { Quantize: { } rounded })

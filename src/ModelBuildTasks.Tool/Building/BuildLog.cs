@@ -7,7 +7,7 @@ namespace ModelBuildTasks.Tool.Building;
 internal sealed class BuildLog(TextWriter output, string projectDirectory)
 {
     private readonly Lock _lock = new();
-    private (string Target, string Step) _last;
+    private readonly ProgressTenths _tenths = new();
 
     public bool HasErrors { get; private set; }
 
@@ -34,15 +34,15 @@ internal sealed class BuildLog(TextWriter output, string projectDirectory)
             Line("  " + line.TrimEnd('\r'));
     }
 
-    /// <summary>A line for each new step; the fractions between are for people at a terminal.</summary>
+    /// <summary>A line for each new step, and for each tenth of one that says more than how far it is, as training does; the fractions between are for people at a terminal.</summary>
     public void Progress(ProgressEvent progress)
     {
         lock (_lock)
         {
-            if (progress.Fraction is not null && _last == (progress.Target, progress.Step))
+            if (!_tenths.IsNew(progress))
                 return;
-            _last = (progress.Target, progress.Step);
         }
+
         Detail($"{progress.Target}: {progress.Step}: {progress.Message}");
     }
 

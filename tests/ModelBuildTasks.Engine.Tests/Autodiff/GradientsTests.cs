@@ -175,6 +175,17 @@ public sealed class GradientsTests
     }
 
     [TestMethod]
+    [DataRow(false)]
+    [DataRow(true)]
+    public void Dropout_that_draws_has_no_gradient(bool draws)
+    {
+        var model = new SmallModel().Random("w", 1, 3, 4).Floats("share", [], 0.5f);
+        model.Graph.Initializer.Add(model.Model.CreateTensor<byte>("on", Engine.Onnx.TensorProto.Types.DataType.Bool, [], [draws ? (byte)1 : (byte)0]));
+        var reason = Trainability.Of(model.Node("Dropout", "w,share,on", "y").Output("y").Model, ["y"], _none, []).Single(t => t.Weight == "w").Reason;
+        Assert.AreEqual(draws, reason is not null, reason);
+    }
+
+    [TestMethod]
     public void A_real_network_has_the_same_gradients_on_any_number_of_threads()
     {
         using var original = OnnxModel.Load(TestData.Path("digits_mobile/digits_mobile.onnx"));

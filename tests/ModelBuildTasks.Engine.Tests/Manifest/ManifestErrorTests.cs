@@ -108,6 +108,7 @@ public sealed class ManifestErrorTests
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { prune: { amount: 30% } } }, { prune: { structure: channels, amount: 30% } } ], calibration: digits } ]", "3:82 MBT1011 channels, heads and layers cannot go after distill")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { distill: { student: b.onnx } } ], calibration: digits } ]", "3:61 MBT1009 the student 'b.onnx' does not exist")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { prune: { structure: channels, amount: 30% } }, { distill: { student: a.onnx } } ], calibration: digits } ]", "3:110 MBT1011 takes the place of the model, and what prune made of it")]
+    [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { prune: { amount: 30% } }, { distill: { quantize: { weights: binary } } }, { quantize: { weights: binary } } ], calibration: digits } ]", "3:69 MBT1011 signs, which have no zero")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { prune: { amount: 30% } }, { distill: { scratch: true } } ], calibration: digits } ]", "3:69 MBT1011 lose the zeros of pruning (line 3)")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { quantize: }, { distill: } ], calibration: digits } ]", "3:56 MBT1011 distill cannot follow quantize")]
     [DataRow(Datasets + "targets: [ { model: a.onnx, passes: [ { float16: }, { distill: } ], calibration: digits } ]", "3:55 MBT1011 distill cannot follow float16")]

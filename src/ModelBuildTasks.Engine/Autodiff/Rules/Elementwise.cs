@@ -18,10 +18,13 @@ internal static class Elementwise
         new("Max", new(Extreme)),
         new("Where", new(Where) { Inputs = [1, 2] }),
         new("Identity", new(Same)),
-        new("Dropout", new(Same) { Inputs = [0] }),
+        new("Dropout", new(Same) { Inputs = [0], Limit = Draws }),
         new("Cast", new(Same)),
         new("CastLike", new(Same) { Inputs = [0] }),
     ];
+
+    private static string? Draws(ShapedGraph graph, NodeProto node) =>
+        node.InputOrEmpty(2).Length == 0 || (graph.Index.Constant(node.Input[2]) is { } training && graph.Model.ReadBytes(training)[0] == 0) ? null : "Dropout that draws what it drops";
 
     private static void Same(Backward backward, NodeProto node) => backward.Give(node, 0, backward.Of(node));
 

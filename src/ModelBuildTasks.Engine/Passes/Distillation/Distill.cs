@@ -69,7 +69,7 @@ public static class Distill
         if (plan.Scratch)
             student = FreshWeights.Draw(student, (ulong)plan.Seed);
         var sample = data.Batches().First().Inputs;
-        var projections = HiddenProjections.Attach(student, teacher, DistillationTerms.Of(student, teacher, plan, sample), data);
+        var projections = HiddenProjections.Attach(student, teacher, DistillationTerms.Of(student, teacher, plan, sample), data, context.Cancellation);
         var options = new TrainerOptions
         {
             Terms = projections.Terms,

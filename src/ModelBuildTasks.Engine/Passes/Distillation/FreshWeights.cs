@@ -49,7 +49,8 @@ internal static class FreshWeights
             if (node.OpType is "Conv" or "ConvTranspose" or "MatMul" or "Gemm" or "Einsum" or "Gather" or "LSTM" or "GRU" or "RNN" || node.Input.Any(i => made.Contains(i) && !raw.Contains(i)))
                 continue;
             raw.UnionWith(node.Output);
-            met.UnionWith(node.Input.Where(i => !made.Contains(i)));
+            if (node.OpType is "Add" or "Sub" or "Mul" or "Div")
+                met.UnionWith(node.Input.Where(i => !made.Contains(i)));
         }
 
         return met;

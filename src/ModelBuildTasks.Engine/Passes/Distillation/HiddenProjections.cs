@@ -38,8 +38,9 @@ internal sealed class HiddenProjections
     /// <param name="teacher">The teacher.</param>
     /// <param name="terms">What is compared.</param>
     /// <param name="data">What the matrices are fitted on.</param>
+    /// <param name="cancellation">Ends it.</param>
     /// <exception cref="ModelBuildException">MBT2065: values that are compared differ in more than their width.</exception>
-    public static HiddenProjections Attach(OnnxModel student, OnnxModel teacher, IReadOnlyList<LossTerm> terms, IDataset data)
+    public static HiddenProjections Attach(OnnxModel student, OnnxModel teacher, IReadOnlyList<LossTerm> terms, IDataset data, CancellationToken cancellation = default)
     {
         List<LossTerm> hidden = [.. terms.Where(t => t.Kind is LossKind.SquaredError or LossKind.Cosine && student.Graph.Output.All(o => o.Name != t.Value))];
         if (hidden.Count == 0)
@@ -49,7 +50,7 @@ internal sealed class HiddenProjections
         var fits = new Dictionary<LossTerm, LeastSquares>(ReferenceEqualityComparer.Instance);
         foreach (var batch in data.Batches().Take(Batches))
         {
-            var (values, wanted) = (mine.Run(batch.Inputs, [.. hidden.Select(t => t.Value).Distinct()]), theirs.Run(batch.Inputs, [.. hidden.Select(Reference).Distinct()]));
+            var (values, wanted) = (mine.Run(batch.Inputs, [.. hidden.Select(t => t.Value).Distinct()], cancellation), theirs.Run(batch.Inputs, [.. hidden.Select(Reference).Distinct()], cancellation));
             foreach (var term in hidden)
             {
                 var (value, target) = (values[term.Value], wanted[Reference(term)]);

@@ -255,6 +255,33 @@ public sealed class DistillTests
     }
 
     [TestMethod]
+    [DataRow(DistillMethod.EndToEnd)]
+    public void A_gradient_that_is_no_number_at_any_rate_is_an_error(DistillMethod method)
+    {
+        // The root of what a Relu makes zero: the loss is finite, and zero times infinity is not.
+        static OnnxModel rooted(int seed) => new SmallModel().Input("x", -1, 4).Random("w", seed, 4, 6).Floats("less", [6], -9, -9, -9, 1, 1, 1).Random("v", seed + 1, 6, 3)
+            .Node("MatMul", "x,w", "a").Node("Add", "a,less", "b").Node("Relu", "b", "c").Node("Sqrt", "c", "d").Node("MatMul", "d,v", "y").Output("y").Model;
+        using var teacher = rooted(1);
+        Refused(DiagnosticCodes.LossNotFinite, rooted(7), _plan with { Method = method }, Context(teacher));
+    }
+
+    [TestMethod]
+    public void Scores_are_not_compared_with_probabilities_when_scores_were_asked_for()
+    {
+        static OnnxModel network(bool softmax)
+        {
+            var small = new SmallModel().Input("x", -1, 4).Random("w", 1, 4, 3);
+            return (softmax ? small.Node("MatMul", "x,w", "a").Node("Softmax", "a", "y") : small.Node("MatMul", "x,w", "y")).Output("y").Model;
+        }
+
+        foreach (var softmax in new[] { true, false })
+        {
+            using var teacher = network(softmax);
+            Refused(DiagnosticCodes.StudentDoesNotMatch, network(!softmax), _plan with { Loss = OutputLoss.Scores }, Context(teacher));
+        }
+    }
+
+    [TestMethod]
     public void A_training_of_a_few_steps_is_judged_and_kept()
     {
         using var teacher = Network(1, 5);

@@ -46,7 +46,7 @@ internal sealed class FakeQuantizer
         if (plan.Bits is not { Bits: > 1, Method: BitsMethod.Auto or BitsMethod.Gptq } || context.Calibration is not { } calibration)
             return null;
         var data = new RoundingData(student.Graph, stored.ByName.Values.Where(f => f.Layout is not null).Select(f => f.Weight));
-        context.Statistics.Collect(student, [], calibration, context.Threads, null, null, data.Matrices);
+        context.Statistics.Collect(student, [], calibration, context.Threads, _ => context.Cancellation.ThrowIfCancellationRequested(), null, data.Matrices);
         return data;
     }
 
