@@ -18,9 +18,13 @@ internal static class NarrowArithmetic
         var first = half.Graph.Input.Count(i => (DataType?)i.Type?.TensorType?.ElemType == DataType.Float16 && !known.Contains(i.Name));
         foreach (var ((mine, before), after) in clone.Graph.WithBodies().ToList().Zip(wide.Graph.WithBodies().ToList()).Zip(changed.Graph.WithBodies().ToList()))
         {
-            var values = after.Initializer.Where(t => (DataType)t.DataType == DataType.Float).ToDictionary(t => t.Name);
-            foreach (var tensor in mine.Initializer.Where(t => (DataType)t.DataType == DataType.Float16 && values.ContainsKey(t.Name)).ToList())
-                GraphEdit.ReplaceInitializer(mine, tensor, Narrow(clone, changed, values[tensor.Name], tensor.Name));
+            var values = after.Initializer.ToDictionary(t => t.Name);
+            foreach (var tensor in mine.Initializer.Where(t => values.ContainsKey(t.Name)).ToList())
+            {
+                if (Renewed(clone, tensor, changed, values[tensor.Name]) is { } renewed)
+                    GraphEdit.ReplaceInitializer(mine, tensor, renewed);
+            }
+
             var offset = ReferenceEquals(mine, clone.Graph) ? first : 0;
             for (var n = 0; n < mine.Node.Count; n++)
             {
@@ -29,15 +33,17 @@ internal static class NarrowArithmetic
                 {
                     if (was.InputOrEmpty(i) == now.Input[i])
                         continue;
+                    // Of the type that it takes the place of.
+                    var type = (DataType?)clone.Graph.WithBodies().SelectMany(g => g.Initializer).FirstOrDefault(t => t.Name == node.InputOrEmpty(i))?.DataType;
                     if (!mine.Initializer.Any(t => t.Name == now.Input[i]))
-                        mine.Initializer.Add(Narrow(clone, changed, values[now.Input[i]], now.Input[i]));
+                        mine.Initializer.Add(type == DataType.Float ? Copy(clone, changed, values[now.Input[i]], now.Input[i]) : Narrow(clone, changed, values[now.Input[i]], now.Input[i]));
                     node.SetInput(i, now.Input[i]);
                 }
 
                 foreach (var (attribute, value) in node.Attribute.Zip(now.Attribute))
                 {
-                    if (attribute.T is { } tensor && (DataType)tensor.DataType == DataType.Float16 && (DataType)value.T.DataType == DataType.Float)
-                        attribute.T = Narrow(clone, changed, value.T, tensor.Name);
+                    if (attribute.T is { } tensor && Renewed(clone, tensor, changed, value.T) is { } renewed)
+                        attribute.T = renewed;
                 }
             }
         }
@@ -45,6 +51,17 @@ internal static class NarrowArithmetic
         UnusedInitializers.Remove(clone.Graph);
         return clone;
     }
+
+    /// <summary>A tensor with new values in its own type; null where they cannot be others.</summary>
+    private static TensorProto? Renewed(OnnxModel model, TensorProto tensor, OnnxModel from, TensorProto values) => ((DataType)tensor.DataType, (DataType)values.DataType) switch
+    {
+        (DataType.Float16, DataType.Float) => Narrow(model, from, values, tensor.Name),
+        (DataType.Float, DataType.Float) => Copy(model, from, values, tensor.Name),
+        (DataType.Float16, DataType.Float16) => Narrow(model, from, values, tensor.Name),
+        _ => null,
+    };
+
+    private static TensorProto Copy(OnnxModel model, OnnxModel from, TensorProto tensor, string name) => model.CreateTensor(name, tensor.Dims, from.ReadFloats(tensor));
 
     private static TensorProto Narrow(OnnxModel model, OnnxModel from, TensorProto tensor, string name) =>
         model.CreateTensor<Half>(name, DataType.Float16, tensor.Dims, Array.ConvertAll(from.ReadFloats(tensor), v => (Half)v));

@@ -188,6 +188,26 @@ public sealed class UnusualWeightsTests
         Assert.AreEqual(2 * 16 * 24, row.BytesBefore);
     }
 
+    [TestMethod]
+    public void Weights_of_several_types_in_one_model_are_all_pruned_and_keep_their_types()
+    {
+        var small = new SmallModel().Input("x", DataType.Float16, 8, 16).Random("v", 3, 24, 8).Random("c", 4, 8);
+        foreach (var (name, dims, seed) in new[] { ("u", new long[] { 16, 24 }, 1), ("b", [24], 2) })
+            small.Graph.Initializer.Add(small.Model.CreateTensor<Half>(name, DataType.Float16, dims, [.. SmallModel.Values(seed, (int)ElementTypes.Count(dims)).Select(v => (Half)v)]));
+        var model = small.Node("Gemm", "x,u,b", "a").Node("Cast", ["a"], ["f"], n => n.Set("to", (long)DataType.Float)).Node("Relu", "f", "r").Node("Gemm", "r,v,c", "y").Output("y").Model;
+        var data = ListDataset.Random(model, 40);
+        var pruned = Prune.Run(model, new PrunePlan(At, 0.5) { Allocation = PruneAllocation.Uniform }, QuantizeTests.Context(data)).Model;
+
+        foreach (var (name, type) in new[] { ("u", DataType.Float16), ("v", DataType.Float) })
+        {
+            Assert.AreEqual(type, (DataType)pruned.Graph.Initializer.Single(t => t.Name == name).DataType);
+            Assert.AreEqual(0.5, Values(pruned, name).Average(v => v == 0 ? 1.0 : 0), name);
+        }
+
+        using var session = new Session(pruned, new SessionSettings());
+        Assert.HasCount(1, session.Outputs);
+    }
+
     private static double Distance(OnnxModel one, OnnxModel other, ListDataset data)
     {
         using var first = new Session(one, new SessionSettings());
