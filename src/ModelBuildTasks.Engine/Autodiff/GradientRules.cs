@@ -37,6 +37,11 @@ internal static class GradientRules
             return lowering.Limit?.Invoke(graph, node);
         if (Find(node) is not { } rule)
             return node.Bodies().Any() ? "no gradient goes through a body that is chosen or repeated by the data" : "the operator has no gradient rule";
+        // Without axes that are known, all would be taken.
+        if (node.InputOrEmpty(AxesInput(node)) is { Length: > 0 } axes && graph.Longs(axes) is null)
+            return $"{node.OpType} along axes that are computed";
         return rule.Limit?.Invoke(graph, node);
     }
+
+    private static int AxesInput(NodeProto node) => node.OpType == "Pad" ? 3 : node.OpType.StartsWith("Reduce", StringComparison.Ordinal) ? 1 : int.MaxValue;
 }

@@ -175,6 +175,15 @@ public sealed class GradientsTests
     }
 
     [TestMethod]
+    public void Axes_that_come_from_outside_are_not_taken_for_all()
+    {
+        var model = new SmallModel(18).Input("axes", Engine.Onnx.TensorProto.Types.DataType.Int64, 1).Input("x", 3, 4).Random("w", 1, 3, 4).Node("Mul", "x,w", "m").Node("ReduceSum", "m,axes", "y", ("keepdims", 1)).Output("y").Model;
+        var sample = new Dictionary<string, Tensor> { ["x"] = SmallModel.Tensor(2, 3, 4), ["axes"] = Tensor.Of<long>(Engine.Onnx.TensorProto.Types.DataType.Int64, [1], [1]) };
+        StringAssert.Contains(Trainability.Of(model, ["y"], sample, []).Single(t => t.Weight == "w").Reason, "computed");
+        Assert.IsNull(Trainability.Of(model, ["y"], sample, ["axes"]).Single(t => t.Weight == "w").Reason);
+    }
+
+    [TestMethod]
     [DataRow(false)]
     [DataRow(true)]
     public void Dropout_that_draws_has_no_gradient(bool draws)
