@@ -8,15 +8,18 @@ namespace ModelBuildTasks.Engine.Autodiff;
 /// Writes products such that their sums are the same on any number of threads. ONNX Runtime gives threads parts of the longer side of a product, and how
 /// it cuts a long sum depends on how many columns a thread has: a product with more columns than rows is computed as (Bᵀ·Aᵀ)ᵀ, and a convolution of one
 /// sample as one in groups of outputs, of which each thread has whole ones. Where a thread may have a single row, which has a kernel of its own, the
-/// left side is turned, which that kernel is not for. Weights that are constants are packed when a model is loaded, always alike; those of a step are not.
+/// left side is turned, which that kernel is not for. Sums of fewer values than there are threads have another kernel, too: they become products with ones. Weights that are constants are packed when a model is loaded, always alike; those of a step are not.
 /// </summary>
 internal static class ProductOrder
 {
     // Sums up to so long are not cut.
     private const long Uncut = 128;
 
-    // With fewer rows a thread of this many may have one alone.
-    private const long FewRows = 2 * 64;
+    /// <summary>The most threads with which the sums are the same. To turn the left side costs a copy, and more threads have more products that need it.</summary>
+    public const int MostThreads = 16;
+
+    // With fewer rows a thread of that many may have one alone.
+    private const long FewRows = 2 * MostThreads;
 
     private const int MostGroups = 8;
 
@@ -26,7 +29,7 @@ internal static class ProductOrder
     /// <param name="builder">Writes nodes into the graph's names.</param>
     public static void Apply(OnnxModel form, IReadOnlyDictionary<string, Tensor> sample, GraphBuilder builder)
     {
-        static bool isProduct(NodeProto node) => node.Is("MatMul") || node.Is("Gemm") || node.Is("Conv");
+        static bool isProduct(NodeProto node) => node.Is("MatMul") || node.Is("Gemm") || node.Is("Conv") || node.Is("ReduceSum") || node.Is("ReduceMean");
         if (!form.Graph.Node.Any(isProduct))
             return;
         var graph = ShapeSource.Of(form, sample);
@@ -35,7 +38,7 @@ internal static class ProductOrder
         foreach (var node in nodes)
         {
             builder.Nodes.Clear();
-            if (isProduct(node) && graph.IsShaped(node.Input[0]) && graph.IsShaped(node.Input[1]) && Write(graph, builder, node))
+            if (isProduct(node) && graph.IsShaped(node.Input[0]) && (node.OpType.StartsWith("Reduce", StringComparison.Ordinal) ? Sum(graph, builder, node) : graph.IsShaped(node.Input[1]) && Write(graph, builder, node)))
                 form.Graph.Node.AddRange(builder.Nodes);
             else
                 form.Graph.Node.Add(node);
@@ -98,6 +101,27 @@ internal static class ProductOrder
             return false;
         var turned = b.MatMul(b.TransposeLast(node.Input[1], right.Length), b.TransposeLast(node.Input[0], left.Length));
         b.Node("Identity", [b.TransposeLast(turned, Math.Max(left.Length, right.Length))], [node.Output[0]]);
+        return true;
+    }
+
+    /// <summary>A sum or mean of which a few values are left: [summed, left]ᵀ·1.</summary>
+    private static bool Sum(ShapedGraph graph, GraphBuilder b, NodeProto node)
+    {
+        var shape = graph.Shape(node.Input[0]);
+        if (!graph.IsFloat(node.Input[0]) || (node.InputOrEmpty(1).Length > 0 && graph.Longs(node.Input[1]) is null))
+            return false;
+        long[] all = [.. Enumerable.Range(0, shape.Length).Select(i => (long)i)];
+        var axes = graph.Axes(node, shape.Length, 1, node.Int("noop_with_empty_axes") != 0 ? [] : all);
+        long[] left = [.. all.Except(axes)];
+        var (values, count) = (ElementTypes.Count(left.Select(a => shape[a])), ElementTypes.Count(axes.Select(a => shape[a])));
+        if (values is < 2 or > MostThreads || count < 2)
+            return false;
+        // A transposition of two axes alone would be fused into the product, see Turned.
+        var summed = axes.Concat(left).SequenceEqual(all) ? node.Input[0]
+            : b.Transpose(b.Reshape(node.Input[0], [1, .. shape]), [.. axes.Select(a => a + 1), 0, .. left.Select(a => a + 1)]);
+        var result = b.Gemm(b.Reshape(summed, count, values), b.Filled([count, 1], 1), transA: true, alpha: node.Is("ReduceMean") ? 1f / count : 1);
+        long[] to = node.Int("keepdims", 1) != 0 ? [.. shape.Select((d, i) => axes.Contains(i) ? 1 : d)] : [.. left.Select(a => shape[a])];
+        b.Node("Reshape", [result, b.Ints(to)], [node.Output[0]]);
         return true;
     }
 

@@ -41,6 +41,10 @@ public sealed class ProductOrderTests
     [DataRow(9, 8)]
     [DataRow(4, 10)]
     [DataRow(11, 1)]
+    [DataRow(17, 17)]
+    [DataRow(31, 30)]
+    [DataRow(32, 32)]
+    [DataRow(33, 8)]
     public void So_have_products_of_few_rows(int rows, int columns) =>
         Same(new SmallModel().Input("x", rows, 4096).Random("a", 1, 4096, columns).Random("b", 2, columns, 4096).Random("c", 3, columns, 4096)
             .Node("MatMul", "x,a", "h").Node("Gemm", "x,b", "u", ("transB", 1)).Node("Add", "h,u", "t").Node("MatMul", "t,c", "y").Output("y"), ["a", "b", "c"], [rows, 4096]);
@@ -63,6 +67,16 @@ public sealed class ProductOrderTests
     public void Products_are_the_same_products(long[] a, long[] b) =>
         GradientCheck.All(new SmallModel().Random("a", 1, a).Random("b", 2, b).Floats("fixed", [], 0.1f).Node("Mul", "b,fixed", "c").Node("MatMul", "a,c", "y").Output("y"));
 
+    [TestMethod]
+    [DataRow(1, 13, 13)]
+    [DataRow(4, 13, 13)]
+    [DataRow(64, 10, 28)]
+    [DataRow(64, 3, 28)]
+    [DataRow(64, 2, 1)]
+    public void So_have_sums_of_which_few_values_are_left(int batch, int channels, int size) =>
+        Same(new SmallModel().Input("x", batch, channels, size, size).Random("a", 1, channels, 1, 1).Random("b", 2, channels, 1, 1).Random("c", 3, 1, channels)
+            .Node("Mul", "x,a", "h").Node("Tanh", "h", "t").Node("Add", "t,b", "u").Node("ReduceMean", "u", "m", ("axes", new long[] { 2, 3 }), ("keepdims", 0)).Node("Mul", "m,c", "v").Node("Softmax", "v", "y").Output("y"), ["a", "b", "c"], [batch, channels, size, size]);
+
     private static void Same(SmallModel small, IReadOnlyList<string> weights, long[] shape)
     {
         var sample = new Dictionary<string, Tensor> { ["x"] = SmallModel.Tensor(7, shape) };
@@ -70,7 +84,7 @@ public sealed class ProductOrderTests
         var inputs = graph.Model.Graph.Input.ToDictionary(i => i.Name, i => i.Name == "x" ? sample["x"]
             : small.Graph.Initializer.FirstOrDefault(t => t.Name == i.Name) is { } weight ? Tensor.Of<float>(DataType.Float, [.. weight.Dims], small.Model.ReadFloats(weight))
             : SmallModel.Tensor(5, [.. i.Type.TensorType.Shape.Dim.Select(d => d.DimValue)]));
-        var results = new[] { 1, 2, 3, 4, 6, 8 }.Select(threads =>
+        var results = new[] { 1, 2, 3, 4, 6, 8, 16 }.Select(threads =>
         {
             using var session = new Session(graph.Model, new SessionSettings(threads));
             return session.Run(inputs).ToDictionary(r => r.Key, r => r.Value.Bytes);

@@ -48,7 +48,7 @@ internal sealed class TrainingStep : IDisposable
             _came.Remove(name);
         _masks = new(_came);
         WriteLatent();
-        var settings = new SessionSettings(options.Threads);
+        var settings = new SessionSettings(Math.Min(options.Threads, ProductOrder.MostThreads));
         _gradients = new Session(_graph.Model, settings);
         _loss = new Session(LossAlone(), settings);
     }
