@@ -18,9 +18,9 @@ internal static class Progress
         {
             lock (gate)
             {
-                var isNew = tenths.IsNew(e);
+                var taken = tenths.Take(e);
                 // Of a step that says no more than how far it is, the end is enough.
-                if (e.Fraction is 1 || (isNew && e.Message.Contains(": ", StringComparison.Ordinal)))
+                if (e.Fraction is 1 || (taken && e.Message.Contains(": ", StringComparison.Ordinal)))
                     writer.WriteLine($"{e.Target}: {e.Step}: {e.Message}");
             }
         });

@@ -7,8 +7,8 @@ internal sealed class ProgressTenths
 {
     private readonly Dictionary<string, (string Step, int Tenth)> _last = [];
 
-    /// <summary>Whether an event begins a step of its target, or a tenth of one that says more than how far it is.</summary>
-    public bool IsNew(ProgressEvent progress)
+    /// <summary>Takes note of an event; says whether it begins a step of its target, or a tenth of one that says more than how far it is: such messages have that behind a colon.</summary>
+    public bool Take(ProgressEvent progress)
     {
         var tenth = (int)(10 * (progress.Fraction ?? 0));
         if (_last.TryGetValue(progress.Target, out var last) && last.Step == progress.Step && progress.Fraction is not null && (tenth <= last.Tenth || !progress.Message.Contains(": ", StringComparison.Ordinal)))

@@ -13,7 +13,7 @@ public sealed class ProgressTenthsTests
         List<string> lines = [];
         void tell(string step, string message, double? fraction)
         {
-            if (tenths.IsNew(new("Digits", step, message, fraction)))
+            if (tenths.Take(new("Digits", step, message, fraction)))
                 lines.Add(message);
         }
 

@@ -1,5 +1,6 @@
 using ModelBuildTasks.Engine.Autodiff.Losses;
 using ModelBuildTasks.Engine.Autodiff.Lowering;
+using ModelBuildTasks.Engine.Autodiff.Ordering;
 using ModelBuildTasks.Engine.Data;
 using ModelBuildTasks.Engine.Diagnostics;
 using ModelBuildTasks.Engine.Onnx;
@@ -71,7 +72,7 @@ internal static class Gradients
 
         form.Graph.Node.AddRange(Kept(graph, builder, forward, request));
         Passes.CleanupSteps.DeadNodes.Apply(form);
-        ProductOrder.Apply(form, request.Sample, builder);
+        SumOrder.Apply(form, request.Sample, builder);
         UnusedInitializers.Remove(form.Graph);
         form.Proto.Functions.Clear();
         return new(form, written.Loss, written.Terms, written.Targets, outputs) { Classes = written.Classes };

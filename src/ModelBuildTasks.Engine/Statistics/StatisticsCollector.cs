@@ -78,7 +78,7 @@ internal static class StatisticsCollector
                     }
                 });
         }
-        catch (AggregateException e) when (e.InnerExceptions[0] is OnnxRuntimeException or ModelBuildException)
+        catch (AggregateException e) when (e.InnerExceptions[0] is OnnxRuntimeException or ModelBuildException or OperationCanceledException)
         {
             System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(e.InnerExceptions[0]);
         }

@@ -39,7 +39,7 @@ internal sealed class BuildLog(TextWriter output, string projectDirectory)
     {
         lock (_lock)
         {
-            if (!_tenths.IsNew(progress))
+            if (!_tenths.Take(progress))
                 return;
         }
 

@@ -101,15 +101,12 @@ public sealed class ElementwiseRuleTests
         new SmallModel().Random("a", 5, 4, 6).Floats("fixed", [], 0.7f).Node("Mul", "a,fixed", "x").Node(op, "x", "y").Output("y"), 5e-3, 2e-3);
 
     [TestMethod]
-    public void A_function_of_values_above_one() => GradientCheck.All(
-        new SmallModel().Random("a", 5, 4, 6).Floats("fixed", [], 2.5f).Node("Add", "a,fixed", "x").Node("Acosh", "x", "y").Output("y"), 5e-3, 2e-3);
-
-    [TestMethod]
-    [DataRow("Log")]
-    [DataRow("Sqrt")]
-    [DataRow("Reciprocal")]
-    public void Functions_of_a_positive_value(string op) => GradientCheck.All(
-        new SmallModel().Random("a", 5, 4, 6).Floats("fixed", [], 1.5f).Node("Add", "a,fixed", "x").Node(op, "x", "y").Output("y"), 5e-3, 2e-3);
+    [DataRow("Log", 1.5f)]
+    [DataRow("Sqrt", 1.5f)]
+    [DataRow("Reciprocal", 1.5f)]
+    [DataRow("Acosh", 2.5f)]
+    public void Functions_of_a_positive_value(string op, float least) => GradientCheck.All(
+        new SmallModel().Random("a", 5, 4, 6).Floats("fixed", [], least).Node("Add", "a,fixed", "x").Node(op, "x", "y").Output("y"), 5e-3, 2e-3);
 
     [TestMethod]
     public void What_is_clipped_has_no_gradient()

@@ -22,7 +22,7 @@ internal static class KernelGradient
         var (inputs, outputs) = (xShape[1] / group, gShape[1] / group);
         if (taps.IsPointwise && group == 1)
             return Pointwise(b, taps.Padded(b, x), xShape, g, gShape, windows);
-        // Channels are the samples of that convolution: of one alone the sums would depend on the number of threads, see ProductOrder.
+        // Channels are the samples of that convolution: of one alone the sums would depend on the number of threads, see ConvolutionOrder.
         if (group == 1 && inputs > 1 && ElementTypes.Count(windows.Kernel) > ManyPlaces)
             return Swapped(b, windows, taps, x, xShape, g, gShape);
         if (inputs == 1 && outputs == 1)

@@ -2,19 +2,14 @@ using ModelBuildTasks.Engine.Onnx;
 
 namespace ModelBuildTasks.Engine.Autodiff.Rules;
 
-/// <summary>What writes into a copy of a tensor: what was written over has no gradient, what was written takes its own from there; and what is chosen by its size.</summary>
+/// <summary>What writes into a copy of a tensor: what was written over has no gradient, what was written takes its own from there.</summary>
 internal static class Scattering
 {
     public static IEnumerable<KeyValuePair<string, OperatorRule>> Rules =>
     [
         new("ScatterND", new(ScatterND) { Inputs = [0, 2], Limit = Limit }),
         new("ScatterElements", new(ScatterElements) { Inputs = [0, 2], Limit = Limit }),
-        new("TopK", new(TopK) { Inputs = [0], Limit = (_, n) => n.Output[1].Length == 0 ? "TopK that does not show its indices" : null }),
     ];
-
-    // What was chosen takes its gradient back to where it came from.
-    private static void TopK(Backward backward, NodeProto node) => backward.Give(node, 0, backward.Build.Op(
-        "ScatterElements", [backward.Build.Zeros(backward.Shape(node.Input[0])), node.Output[1], backward.Of(node)], n => n.Set("axis", node.Int("axis", -1))));
 
     private static string? Limit(ShapedGraph graph, NodeProto node) =>
         node.String("reduction", "none") is "none" or "add" ? null : $"{node.OpType} with reduction {node.String("reduction")}";

@@ -11,7 +11,12 @@ internal static class Selecting
         new("Gather", new(Gather) { Inputs = [0] }),
         new("GatherElements", new(GatherElements) { Inputs = [0] }),
         new("GatherND", new(GatherND) { Inputs = [0], Limit = (_, n) => n.Int("batch_dims") != 0 ? "GatherND with batch_dims" : null }),
+        new("TopK", new(TopK) { Inputs = [0], Limit = (_, n) => n.Output[1].Length == 0 ? "TopK that does not show its indices" : null }),
     ];
+
+    // What was chosen takes its gradient back to where it came from.
+    private static void TopK(Backward backward, NodeProto node) => backward.Give(node, 0, backward.Build.Op(
+        "ScatterElements", [backward.Build.Zeros(backward.Shape(node.Input[0])), node.Output[1], backward.Of(node)], n => n.Set("axis", node.Int("axis", -1))));
 
     private static string? SliceLimit(ShapedGraph graph, NodeProto node) =>
         Enumerable.Range(1, node.Input.Count - 1).Any(i => node.Input[i].Length > 0 && graph.Longs(node.Input[i]) is null) ? "Slice with computed limits" : null;

@@ -1,3 +1,5 @@
+using ModelBuildTasks.Engine.Diagnostics;
+
 namespace ModelBuildTasks.Engine.Passes.DistillationSteps;
 
 /// <summary>
@@ -15,6 +17,7 @@ internal sealed class RateSearch(TrainerOptions options, int steps, int perEpoch
     private float _share = 1;
     private int _trials;
     private int _step;
+    private bool _finite;
 
     /// <summary>The optimizer of the trial.</summary>
     public AdamW Optimizer { get; private set; } = new(options.Optimizer);
@@ -24,6 +27,14 @@ internal sealed class RateSearch(TrainerOptions options, int steps, int perEpoch
 
     /// <summary>Whether none did.</summary>
     public bool GaveUp => _trials == Trials;
+
+    /// <summary>Ends a search in which the loss did not stay finite at any rate: no rate is small enough for a gradient that is no number.</summary>
+    /// <exception cref="ModelBuildException">MBT2044: it did not.</exception>
+    public void RequireFinite()
+    {
+        if (GaveUp && !_finite)
+            throw new ModelBuildException(DiagnosticCodes.LossNotFinite, "the loss is finite before training, and after a few steps at any learning rate it is not: a gradient of the model is infinite or no number on this data, as that of a square root at zero is");
+    }
 
     /// <summary>Begins a step.</summary>
     /// <param name="done">Steps done before.</param>
@@ -43,9 +54,13 @@ internal sealed class RateSearch(TrainerOptions options, int steps, int perEpoch
     public bool IsTrialOver(bool finite) => !Found && (_step >= _length || !finite);
 
     /// <summary>Ends a trial; gives back whether it helped.</summary>
-    public bool Judge(bool better)
+    /// <param name="loss">The loss on what is held back after it.</param>
+    /// <param name="before">The loss before.</param>
+    public bool Judge(double loss, double before)
     {
+        var better = loss < before;
         Found = better;
+        _finite |= double.IsFinite(loss);
         if (!better)
         {
             _trials++;

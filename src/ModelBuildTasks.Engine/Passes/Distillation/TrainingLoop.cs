@@ -29,7 +29,6 @@ internal sealed class TrainingLoop(TrainingStep step, TrainerOptions options, in
         var search = new RateSearch(options, total, perEpoch);
         var (done, from) = (0, 0);
         double? last = null;
-        var finite = false;
         bool IsPruned() => gradual is null || done - from >= gradual.Steps(total - from);
         for (var epoch = 0; done < total && since < options.Patience && !search.GaveUp; epoch++)
         {
@@ -50,8 +49,7 @@ internal sealed class TrainingLoop(TrainingStep step, TrainerOptions options, in
                 if (!search.IsTrialOver(finite: double.IsFinite(loss)))
                     continue;
                 last = judge();
-                finite |= double.IsFinite(loss) && double.IsFinite(last.Value);
-                if (search.Judge(last < before))
+                if (search.Judge(last.Value, before))
                     (best, bestLoss) = (step.Snapshot(), last.Value);
                 if (gradual is null && search.Found)
                     continue;
@@ -72,10 +70,7 @@ internal sealed class TrainingLoop(TrainingStep step, TrainerOptions options, in
                 since++;
         }
 
-        // No rate is small enough for a gradient that is none.
-        if (search.GaveUp && !finite)
-            throw new ModelBuildException(DiagnosticCodes.LossNotFinite, "the loss is finite before training, and after a few steps at any learning rate it is not: a gradient of the model is infinite or no number on this data, as that of a square root at zero is");
-
+        search.RequireFinite();
         // Steps that end within a trial are a training, too.
         if (!search.Found && !search.GaveUp && done > 0)
         {

@@ -2,6 +2,7 @@ using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 using ModelBuildTasks.Engine.Autodiff;
 using ModelBuildTasks.Engine.Autodiff.Losses;
+using ModelBuildTasks.Engine.Autodiff.Ordering;
 using ModelBuildTasks.Engine.Execution;
 using ModelBuildTasks.Engine.Onnx;
 using ModelBuildTasks.Engine.Passes.DistillationSteps.FakeQuantization;
@@ -48,7 +49,7 @@ internal sealed class TrainingStep : IDisposable
             _came.Remove(name);
         _masks = new(_came);
         WriteLatent();
-        var settings = new SessionSettings(Math.Min(options.Threads, ProductOrder.MostThreads));
+        var settings = new SessionSettings(Math.Min(options.Threads, SumOrder.MostThreads));
         _gradients = new Session(_graph.Model, settings);
         _loss = new Session(LossAlone(), settings);
     }

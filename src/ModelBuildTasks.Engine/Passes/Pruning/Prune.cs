@@ -25,7 +25,7 @@ public static class Prune
     /// <exception cref="ModelBuildException">MBT2004: the model does not run on the calibration data. MBT2060, MBT2061: so much cannot be removed, or nothing. MBT2066: weights are not float32.</exception>
     public static PassResult Run(OnnxModel model, PrunePlan plan, PassContext context)
     {
-        if (plan is { RemovesShape: false, Quantize: null } && context.Calibration is not null && plan is not { Method: PruneMethod.Magnitude, Repair: PruneRepair.Auto or PruneRepair.None } && Widened(model, plan, context) is { } result)
+        if (plan is { RemovesShape: false, Quantize: null } && ZeroPruning.ReadsData(plan, context) && Widened(model, plan, context) is { } result)
             return result;
         RefuseOtherTypes(model, plan, context);
         return plan.RemovesShape ? StructuredPruning.Run(model, plan, context) : ZeroPruning.Run(model, plan, context);

@@ -48,6 +48,10 @@ internal sealed class ZeroPruning
         _source = new(_model, plan, data, ObserveScores(), context.Threads);
     }
 
+    /// <summary>Whether calibration data decides anything.</summary>
+    public static bool ReadsData(PrunePlan plan, PassContext context) => context.Calibration is not null
+        && plan is not { Quantize: null, Method: PruneMethod.Magnitude, Repair: not PruneRepair.Refit, Allocation: not (PruneAllocation.Auto or PruneAllocation.Loss) };
+
     /// <summary>Prunes a copy of the model.</summary>
     public static PassResult Run(OnnxModel model, PrunePlan plan, PassContext context) => new ZeroPruning(model, plan, context).Run();
 
@@ -97,7 +101,7 @@ internal sealed class ZeroPruning
 
     private RoundingData? Observe()
     {
-        if (_context.Calibration is not { } calibration || _plan is { Quantize: null, Method: PruneMethod.Magnitude, Repair: not PruneRepair.Refit, Allocation: not (PruneAllocation.Auto or PruneAllocation.Loss) })
+        if (!ReadsData(_plan, _context) || _context.Calibration is not { } calibration)
             return null;
         var data = new RoundingData(_model.Graph, _nodes.SelectMany(n => n.Weights).SelectMany(w => w.Uses));
         _context.Statistics.Collect(_model, [], calibration, _context.Threads, done => _context.Progress?.Invoke(0.3 * done), null, data.Matrices);

@@ -132,6 +132,24 @@ public sealed class FakeQuantizerTests
     }
 
     [TestMethod]
+    public void Calibration_for_the_rounding_ends_when_it_is_told_to()
+    {
+        using var teacher = Network();
+        using var source = new CancellationTokenSource();
+        var read = 0;
+        var data = new ListDataset([.. Points.Wide(400).Batches()])
+        {
+            Read = () =>
+            {
+                if (++read == 3)
+                    source.Cancel();
+            },
+        };
+        Assert.Throws<OperationCanceledException>(() => FakeQuantizer.Of(teacher, Plan("int4"), QuantizeTests.Context(data) with { Cancellation = source.Token }));
+        Assert.IsLessThan(100, read);
+    }
+
+    [TestMethod]
     public void Weights_that_are_not_trained_are_what_they_will_be_stored_as()
     {
         using var teacher = Network();

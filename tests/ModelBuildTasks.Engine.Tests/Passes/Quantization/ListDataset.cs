@@ -16,7 +16,14 @@ internal sealed class ListDataset(IReadOnlyList<Batch> batches) : IDataset
 
     public string ContentHash => "";
 
-    public IEnumerable<Batch> Batches() => batches;
+    /// <summary>Called for each batch that is read.</summary>
+    public Action? Read { get; init; }
+
+    public IEnumerable<Batch> Batches() => Read is null ? batches : batches.Select(b =>
+    {
+        Read();
+        return b;
+    });
 
     public static ListDataset Random(OnnxModel model, int count) =>
         new([.. Enumerable.Range(0, count).Select(i => new Batch(RandomInputs.For(model, seed: i), null, 1))]);

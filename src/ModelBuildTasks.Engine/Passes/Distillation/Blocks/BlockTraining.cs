@@ -27,7 +27,6 @@ internal sealed class BlockTraining(TrainingStep step, Func<int[], (IReadOnlyDic
         var before = Judge(cancellation);
         var (best, bestLoss, last, since, done, total) = (step.Snapshot(), before, before, 0, 0, Steps(split, options));
         var search = new RateSearch(options, total, split.StepsPerEpoch);
-        var finite = false;
         for (var epoch = 0; done < total && since < options.Patience && !search.GaveUp; epoch++)
         {
             foreach (var runs in split.Epoch(options.Seed, epoch).TakeWhile(_ => done < total && !search.GaveUp))
@@ -41,8 +40,7 @@ internal sealed class BlockTraining(TrainingStep step, Func<int[], (IReadOnlyDic
                 if (!search.IsTrialOver(double.IsFinite(loss)))
                     continue;
                 last = Judge(cancellation);
-                finite |= double.IsFinite(loss) && double.IsFinite(last);
-                if (search.Judge(last < before))
+                if (search.Judge(last, before))
                     Keep();
                 else
                     step.Restart();
@@ -56,9 +54,7 @@ internal sealed class BlockTraining(TrainingStep step, Func<int[], (IReadOnlyDic
                 Keep();
         }
 
-        if (search.GaveUp && !finite)
-            throw new ModelBuildException(DiagnosticCodes.LossNotFinite, "the loss of a block is finite before training, and after a few steps at any learning rate it is not: a gradient is infinite or no number on this data, as that of a square root at zero is");
-
+        search.RequireFinite();
         // Steps that end within a trial.
         if (!search.Found && !search.GaveUp && done > 0)
         {

@@ -7,9 +7,9 @@ using Tensor = ModelBuildTasks.Engine.Data.Tensor;
 
 namespace ModelBuildTasks.Engine.Tests.Autodiff;
 
-/// <summary>Long sums with more columns than rows, which ONNX Runtime cuts differently for each number of threads.</summary>
+/// <summary>Sums that ONNX Runtime adds up differently for each number of threads.</summary>
 [TestClass]
-public sealed class ProductOrderTests
+public sealed class SumOrderTests
 {
     [TestMethod]
     public void A_dense_network_has_the_same_loss_and_gradients_on_any_number_of_threads() =>
@@ -48,6 +48,23 @@ public sealed class ProductOrderTests
     public void So_have_products_of_few_rows(int rows, int columns) =>
         Same(new SmallModel().Input("x", rows, 4096).Random("a", 1, 4096, columns).Random("b", 2, columns, 4096).Random("c", 3, columns, 4096)
             .Node("MatMul", "x,a", "h").Node("Gemm", "x,b", "u", ("transB", 1)).Node("Add", "h,u", "t").Node("MatMul", "t,c", "y").Output("y"), ["a", "b", "c"], [rows, 4096]);
+
+    [TestMethod]
+    [DataRow(2, 8, 8)]
+    [DataRow(3, 5, 4)]
+    [DataRow(1, 17, 9)]
+    public void So_have_batches_of_products_of_few_rows(int batch, int rows, int columns) =>
+        Same(new SmallModel().Input("x", batch, rows, 4096).Random("a", 1, batch, 4096, columns).Random("b", 2, batch, columns, 300)
+            .Node("MatMul", "x,a", "h").Node("Tanh", "h", "t").Node("MatMul", "t,b", "y").Output("y"), ["a", "b"], [batch, rows, 4096]);
+
+    [TestMethod]
+    [DataRow("ReduceL1")]
+    [DataRow("ReduceL2")]
+    [DataRow("ReduceSumSquare")]
+    [DataRow("ReduceLogSumExp")]
+    [DataRow("ReduceMax")]
+    public void So_have_other_reductions(string op) =>
+        Same(new SmallModel().Input("x", 6, 700).Random("a", 1, 700).Node("Mul", "x,a", "h").Node(op, "h", "y", ("axes", new long[] { 1 }), ("keepdims", 0)).Output("y"), ["a"], [6, 700]);
 
     [TestMethod]
     public void So_has_a_wide_kernel_on_one_channel() =>
