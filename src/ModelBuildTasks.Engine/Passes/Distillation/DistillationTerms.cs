@@ -35,7 +35,7 @@ internal static class DistillationTerms
                 throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"the teacher has no output '{output}' of float values that the student's could be compared with");
             if (plan.Loss == OutputLoss.Scores && IsSingle(shapes[term.Value].Shape, term.Axis))
                 throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"'{output}' is a single number, and 'loss: scores' compares those of several classes");
-            if (plan.Loss == OutputLoss.Scores && term.Kind == LossKind.Divergence && (other.Kind != LossKind.Divergence || (term.Value == inside[output]) != (other.Value == there[output])))
+            if (plan.Loss == OutputLoss.Scores && (term.Value == inside[output]) != (other.Value == there[output]))
                 throw new ModelBuildException(DiagnosticCodes.StudentDoesNotMatch, $"'{output}' ends in a Softmax in {(term.Value == inside[output] ? "the teacher" : "the student")} alone, and 'loss: scores' compares scores with scores; let both give scores or both probabilities, or leave 'loss' out, which compares the values as they are");
             // A single number is no score among others: its divergence is zero whatever it is. Scores are compared as such where both models give them; a Softmax in only one of them is seen as its probabilities.
             if (term.Kind != other.Kind || (term.Kind == LossKind.Divergence && ((term.Value == inside[output]) != (other.Value == there[output]) || IsSingle(shapes[term.Value].Shape, term.Axis))))
